@@ -1,0 +1,50 @@
+"""The error family of oban_sync, on one screen.
+
+Each error is also the built-in that its neighbours in the field raise, so `except ValueError` keeps working.
+"""
+
+from __future__ import annotations
+
+
+class ObanError(Exception):
+    """Any error that oban_sync raises on purpose."""
+
+
+class ConfigError(ObanError, ValueError):
+    """An option has a value that cannot work."""
+
+
+class JobError(ObanError, ValueError):
+    """A job's field has a value that cannot be stored or run; nothing was written."""
+
+
+class ArgsError(JobError):
+    """A value in a job's args or meta cannot be stored as JSON; the message names its path."""
+
+
+class WorkerError(ObanError, TypeError):
+    """A class or function cannot be a worker."""
+
+
+class UnknownWorker(ObanError, LookupError):
+    """A job names a worker that this process has not registered."""
+
+
+class HandleError(ObanError, TypeError):
+    """What was passed as `conn=` cannot carry a job into the caller's transaction."""
+
+
+class HandleClosed(HandleError):
+    """The connection or session passed as `conn=` is closed."""
+
+
+class InstanceNotFound(ObanError, RuntimeError):
+    """No Oban instance has that name in this process."""
+
+
+class SchemaMissing(ObanError, RuntimeError):
+    """The tables of oban_sync are not in the database."""
+
+
+class EmbeddedError(ObanError, RuntimeError):
+    """The embedded PostgreSQL could not be found, started or stopped."""
