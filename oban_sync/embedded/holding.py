@@ -14,7 +14,7 @@ SHARED = fcntl.LOCK_SH
 EXCLUSIVE = fcntl.LOCK_EX
 
 _open_locks: set[LockFile] = set()  # every lock file open in this process; guarded by _fork_gate
-_fork_gate = threading.Lock()  # held across a fork, so that no lock file is open and unlisted while it happens
+_fork_gate = threading.RLock()  # held across a fork, so that no lock file is open and unlisted while it happens
 _hooks_installed = False  # guarded by _fork_gate
 
 

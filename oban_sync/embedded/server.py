@@ -116,9 +116,10 @@ class Server:
         self._check_held()
         with self._lock("start.lock").lock(EXCLUSIVE):
             old = self.pid
-            os.kill(old, _SIGNALS[mode])
+            if supervisor.is_postmaster(old, self._home / "pgdata"):
+                os.kill(old, _SIGNALS[mode])
             deadline = time.monotonic() + _WAIT_SECONDS
-            while not self._answers(besides=old):
+            while self._refusal(besides=old):
                 if time.monotonic() > deadline:
                     raise EmbeddedError(f"PostgreSQL in {self._home} did not restart in {_WAIT_SECONDS:.0f} s")
                 time.sleep(0.01)
@@ -139,10 +140,15 @@ class Server:
         """
         if self._holding is None or self._holding.closed:
             return
-        with self._lock("supervisor.lock") as alive:
-            supervised_by = alive.read()
-            if self._let_go():
-                _await_release(alive, supervised_by, self._home)
+        try:
+            with self._lock("supervisor.lock") as alive:
+                supervised_by = alive.read()
+                if self._let_go(self._holding):
+                    _await_release(alive, supervised_by, self._home)
+        except FileNotFoundError:
+            pass  # somebody removed the directory; PostgreSQL stops when it notices, its supervisor when this closes
+        finally:
+            self._holding.close()
 
     def __enter__(self) -> Server:
         return self
@@ -167,6 +173,8 @@ class Server:
                 self._ensure_running(settings)
             except BaseException:
                 self._holding.close()
+                if self._private:
+                    shutil.rmtree(self._home, ignore_errors=True)  # the supervisor's work, if there is one
                 raise
 
     def _ensure_running(self, settings: Mapping[str, str]) -> None:
@@ -176,10 +184,11 @@ class Server:
                 supervised = not alive.try_lock(SHARED)
             if not supervised:
                 self._supervise(settings)
-            if self._answers():
+            refusal = self._refusal()
+            if refusal is None:
                 return
             if time.monotonic() > deadline:
-                raise EmbeddedError(f"PostgreSQL in {self._home} did not answer in {_WAIT_SECONDS:.0f} s")
+                raise EmbeddedError(f"PostgreSQL in {self._home} did not answer in {_WAIT_SECONDS:.0f} s: {refusal}")
             time.sleep(0.02)
 
     def _supervise(self, settings: Mapping[str, str]) -> None:
@@ -189,11 +198,11 @@ class Server:
             binaries=str(readable_by(find_binaries(_major(self._home)), self._account)),
             account=self._account,
             private=self._private,
-            sockets=_SHORT,
+            short=_SHORT,
             settings=dict(settings),
         )
         done = subprocess.run(  # noqa: S603 - this package's own program
-            [sys.executable, "-I", "-S", supervisor.__file__, plan.home],
+            [_python(), "-I", "-S", "-W", "ignore", supervisor.__file__, plan.home],
             input=json.dumps(plan._asdict()).encode(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -202,23 +211,22 @@ class Server:
             check=False,
         )
         answer = done.stdout.decode(errors="replace")
-        if answer != "ready":
-            raise EmbeddedError(f"no PostgreSQL in {self._home}: {answer or 'the supervisor died'}")
+        if answer.splitlines()[-1:] != ["ready"]:
+            raise EmbeddedError(f"no PostgreSQL in {self._home}: {answer.strip() or 'the supervisor died'}")
 
-    def _answers(self, besides: int = 0) -> bool:
-        """Connect, and say whether that worked, with a server other than the one with pid `besides`."""
+    def _refusal(self, besides: int = 0) -> str | None:
+        """Connect; return why that failed, None if it did not and the server has another pid than `besides`."""
+        self._socket = os.path.realpath(self._home / "socket")
         try:
-            self._socket = os.readlink(self._home / "socket")
             psycopg.connect(self.dsn(), connect_timeout=10).close()
-            return self.pid != besides
-        except (OSError, psycopg.OperationalError, EmbeddedError):
-            return False
+            return None if self.pid != besides else f"pid {besides} still runs"
+        except (psycopg.OperationalError, EmbeddedError) as error:
+            return str(error)
 
-    def _let_go(self) -> bool:
+    def _let_go(self, holding: LockFile) -> bool:
         """Give the hold up; return whether it was the last one."""
-        assert self._holding is not None  # noqa: S101 - for the type checker
         with self._lock("start.lock").lock(EXCLUSIVE), self._lock(_OURS) as probe:
-            self._holding.close()
+            holding.close()
             alone = probe.try_lock(EXCLUSIVE)
             return alone or not probe.try_lock(SHARED)  # a refused shared lock: the supervisor has it and is stopping
 
@@ -244,17 +252,12 @@ def start(data: str | os.PathLike[str] | None = None, *, settings: Mapping[str, 
         (1,)
     """
     checked = _checked(settings or {})
-    find_binaries()  # before anything is made
     try:
-        home, account = _claim_private() if data is None else _claim(Path(os.path.realpath(data)))
-        server = Server(home, account, private=data is None)
+        home = Path(tempfile.mkdtemp(prefix="oban-data-", dir=_SHORT)) if data is None else _claim(data)
+        server = Server(home, _own(home), private=data is None)
         server._take_hold(checked)
     except OSError as error:
-        raise EmbeddedError(f"cannot use {data or _SHORT} for PostgreSQL: {error}") from error
-    except EmbeddedError:
-        if data is None:
-            shutil.rmtree(home, ignore_errors=True)
-        raise
+        raise EmbeddedError(f"cannot run PostgreSQL in {data or _SHORT}: {error}") from error
     return server
 
 
@@ -267,13 +270,9 @@ def _checked(settings: Mapping[str, str]) -> dict[str, str]:
     return dict(settings)
 
 
-def _claim_private() -> tuple[Path, Account | None]:
-    home = Path(tempfile.mkdtemp(prefix="oban-", dir=_SHORT))
-    return home, _own(home)
-
-
-def _claim(home: Path) -> tuple[Path, Account | None]:
-    """Make `home`, or check that it is empty or was made here."""
+def _claim(data: str | os.PathLike[str]) -> Path:
+    """Make the directory `data`, or check that it is empty or was made here."""
+    home = Path(os.path.realpath(data))
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     names = {entry.name for entry in home.iterdir()} - {"lost+found", "start.lock"}
     if names and _OURS not in names:
@@ -281,26 +280,39 @@ def _claim(home: Path) -> tuple[Path, Account | None]:
             f"expected {home} to be empty or a directory that start() made, got one with {min(names)!r}; "
             "nothing was changed"
         )
-    account = _own(home)
-    if account and not can_enter(home, account):
-        raise EmbeddedError(f"expected a directory that uid {account[0]} can enter (PostgreSQL refuses root): {home}")
-    return home, account
+    return home
 
 
 def _own(home: Path) -> Account | None:
-    """As root, give `home` to the account that PostgreSQL will run as, unless it has an owner, and return it."""
+    """As root, find the account to run PostgreSQL as, which is the owner of `home`; give root's own to nobody."""
     if os.geteuid() != 0:
         return None
     status = home.stat()
     if status.st_uid != 0:
-        return status.st_uid, status.st_gid
-    try:
-        nobody = pwd.getpwnam("nobody")
-        account = nobody.pw_uid, nobody.pw_gid
-    except KeyError:
-        account = _NOBODY, _NOBODY
-    os.chown(home, *account)
+        account = status.st_uid, status.st_gid
+    else:
+        account = _nobody()
+        os.chown(home, *account)
+    if not can_enter(home, account):
+        raise EmbeddedError(f"expected a directory that uid {account[0]} can enter (PostgreSQL refuses root): {home}")
     return account
+
+
+def _nobody() -> Account:
+    try:
+        entry = pwd.getpwnam("nobody")
+    except KeyError:
+        return _NOBODY, _NOBODY
+    return entry.pw_uid, entry.pw_gid
+
+
+def _python() -> str:
+    """Find the interpreter for the supervisor; a server that embeds Python says its own name in sys.executable."""
+    known = (sys.executable, os.path.join(sys.base_prefix, "bin", "python3"), "/usr/bin/python3")
+    for path in known:
+        if path and "python" in os.path.basename(path) and os.access(path, os.X_OK):
+            return path
+    raise EmbeddedError(f"expected a Python that this process may run among {known}")
 
 
 def _major(home: Path) -> int | None:

@@ -2,8 +2,10 @@
 
 A program of its own, started by path with nothing but the standard library, so that it is small and quick. One thread
 waits for the holders' lock; the main thread waits for signals: a child that ended is started again, SIGTERM (sent by
-the thread when no holder is left, or by a shutdown of the machine) ends the program. Standard output says "ready",
-or why there is no server, and is then closed.
+the thread when no holder is left, or by a shutdown of the machine) ends the program. The last line of standard output
+is "ready", or the output says why there is no server; it is then closed.
+
+As root this program works in a directory that belongs to an unprivileged account: it follows no link in there.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ import json
 import os
 import shutil
 import signal
+import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -23,8 +27,10 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-START_SECONDS = 120.0
+START_SECONDS = 600.0  # recovery after a crash is part of the start and may have much to do
 _PR_SET_PDEATHSIG = 1
+SOCKET_PREFIX = "oban-socket-"
+_SOCKET_DIRECTORY_BYTES = 88  # sun_path has 104 bytes (macOS), the socket's name needs 15
 _LOG_LIMIT = 16 * 1024 * 1024
 _WAKE = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}
 _STOP = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0))  # fast, immediate, and the hammer
@@ -37,7 +43,7 @@ class Plan(NamedTuple):
     binaries: str
     account: tuple[int, int] | None  # uid and gid to run PostgreSQL as, when this program is root
     private: bool  # remove the home at the end
-    sockets: str  # directory in which the socket's directory is made
+    short: str  # where to make the socket's directory when the home has a long path or no sockets
     settings: dict[str, str]
 
 
@@ -53,23 +59,30 @@ class Supervisor:
         self._home = Path(plan.home)
         self._pgdata = self._home / "pgdata"
         self._log = self._home / "postgres.log"
-        self._socket_link = self._home / "socket"
+        self._socket = self._home / "socket"  # the socket's directory, or a link to it
+        self._sockets = self._socket  # the directory itself
         self._postgres: subprocess.Popen[bytes] | None = None
         self._libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
     def run(self) -> None:
         """Serve until told to stop; say "ready" or the reason for a refusal."""
         try:
+            if self._start():
+                self._watch()
+        finally:
+            self._stop()
+            self._clean_up()
+
+    def _start(self) -> bool:
+        try:
             self._prepare()
             self._launch()
             self._await_ready()
         except (Refused, OSError) as refusal:
             _report(str(refusal), self._log)
-        else:
-            _report("ready", self._log)
-            self._watch()
-        self._stop()
-        self._clean_up()
+            return False
+        _report("\nready", self._log)
+        return True
 
     def _prepare(self) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -115,35 +128,43 @@ class Supervisor:
         (self._pgdata / "postmaster.pid").unlink(missing_ok=True)
 
     def _is_postmaster(self, pid: int) -> bool:
-        if sys.platform == "linux":
-            try:
-                return os.path.samefile(f"/proc/{pid}/cwd", self._pgdata)
-            except OSError:  # no such process, or another account's
-                return False
-        command = ["/bin/ps", "-o", "command=", "-p", str(pid)]
-        found = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - the system's ps
-        return os.fsencode(self._pgdata) in found.stdout
+        return is_postmaster(pid, self._pgdata)
 
     def _make_socket_directory(self) -> None:
-        """Make the socket's directory under a short path, or take the one that a predecessor left.
-
-        The same directory keeps the addresses valid that other holders have.
-        """
-        with contextlib.suppress(OSError):
-            left = self._socket_link.stat()
-            if left.st_uid == self._uid() and left.st_mode & 0o077 == 0:
+        """Make the socket's directory in the home, or elsewhere and link it when the path is too long for a socket."""
+        link = self._socket
+        if self._is_ours_elsewhere():
+            self._sockets = link.readlink()  # the address that other holders may know
+            return
+        if link.is_symlink():
+            link.unlink()
+        shutil.rmtree(link, ignore_errors=True)
+        if len(os.fsencode(link)) <= _SOCKET_DIRECTORY_BYTES:
+            link.mkdir(mode=0o700)
+            self._give(link)
+            if _has_sockets(link):
                 return
-        made = tempfile.mkdtemp(prefix="oban-", dir=self._plan.sockets)
-        self._give(made)
-        self._socket_link.unlink(missing_ok=True)
-        self._socket_link.symlink_to(made)
+            link.rmdir()
+        self._sockets = Path(tempfile.mkdtemp(prefix=SOCKET_PREFIX, dir=self._plan.short))
+        self._give(self._sockets)
+        link.symlink_to(self._sockets)
+
+    def _is_ours_elsewhere(self) -> bool:
+        """Return whether a predecessor left a link to a directory that it made and that still is as it made it."""
+        try:
+            target = self._socket.readlink()
+            status = target.lstat()
+        except OSError:
+            return False
+        made_here = str(target.parent) == self._plan.short and target.name.startswith(SOCKET_PREFIX)
+        return made_here and status.st_uid == self._uid() and status.st_mode == stat.S_IFDIR | 0o700
 
     def _uid(self) -> int:
         return self._plan.account[0] if self._plan.account else os.geteuid()
 
-    def _give(self, path: str | int) -> None:
+    def _give(self, path: Path) -> None:
         if self._plan.account:
-            os.chown(path, *self._plan.account)
+            os.chown(path, *self._plan.account, follow_symlinks=False)
 
     def _launch(self) -> None:
         settings = {
@@ -154,7 +175,7 @@ class Supervisor:
             **self._plan.settings,
             "listen_addresses": "",
             "port": "5432",
-            "unix_socket_directories": str(self._socket_link.readlink()),
+            "unix_socket_directories": str(self._sockets),
             "unix_socket_permissions": "0700",
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
@@ -185,7 +206,7 @@ class Supervisor:
     def _await_ready(self) -> None:
         assert self._postgres  # noqa: S101 - for the type checker
         deadline = time.monotonic() + START_SECONDS
-        while not self._is_ready():
+        while not self._is_ready() and signal.SIGTERM not in signal.sigpending():
             if self._postgres.poll() is not None:
                 raise Refused(f"PostgreSQL did not start; its last lines:\n{self._log_tail()}")
             if time.monotonic() > deadline:
@@ -229,19 +250,44 @@ class Supervisor:
                     self._postgres.wait(seconds)
 
     def _clean_up(self) -> None:
-        with contextlib.suppress(OSError):
-            shutil.rmtree(self._socket_link.readlink(), ignore_errors=True)
-            self._socket_link.unlink()
+        shutil.rmtree(self._sockets, ignore_errors=True)
+        if self._socket.is_symlink():
+            self._socket.unlink()
         if self._plan.private:
             shutil.rmtree(self._home, ignore_errors=True)
 
     def _open_log(self) -> Any:
-        log = self._log.open("ab")
-        self._give(log.fileno())
-        return log
+        fd = os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        if self._plan.account:
+            os.fchown(fd, *self._plan.account)
+        return os.fdopen(fd, "ab")
 
     def _log_tail(self) -> str:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-15:])
+
+
+def is_postmaster(pid: int, pgdata: Path) -> bool:
+    """Return whether process `pid` is the PostgreSQL of the cluster in `pgdata`."""
+    if sys.platform == "linux":
+        try:
+            return os.path.samefile(f"/proc/{pid}/cwd", pgdata)
+        except OSError:  # no such process, or another account's
+            return False
+    command = ["/bin/ps", "-o", "command=", "-p", str(pid)]
+    found = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - the system's ps
+    return os.fsencode(pgdata) in found.stdout
+
+
+def _has_sockets(directory: Path) -> bool:
+    """Return whether the file system of `directory` can hold a unix socket; some shared ones cannot."""
+    name = directory / ".s.PGSQL.probe"
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.bind(str(name))
+        except OSError:
+            return False
+    name.unlink()
+    return True
 
 
 def _report(text: str, log: Path) -> None:
@@ -249,7 +295,7 @@ def _report(text: str, log: Path) -> None:
     with contextlib.suppress(BrokenPipeError):
         os.write(1, text.encode())
     try:
-        fd = os.open(log, os.O_WRONLY | os.O_APPEND)
+        fd = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
     except OSError:
         fd = os.open(os.devnull, os.O_WRONLY)
     os.dup2(fd, 1)
@@ -271,6 +317,7 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)  # an ignored signal may not wake a sigwait
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, _WAKE)
+    # The lock that says "supervised" has the lower number: if this program is killed, it is the first that is released.
     alive = os.open(os.path.join(plan.home, "supervisor.lock"), os.O_RDWR | os.O_CLOEXEC)
     fcntl.flock(alive, fcntl.LOCK_EX)
     os.pwrite(alive, f"{os.getpid():<20}".encode(), 0)
