@@ -48,3 +48,19 @@ class SchemaMissing(ObanError, RuntimeError):
 
 class EmbeddedError(ObanError, RuntimeError):
     """The embedded PostgreSQL could not be found, started or stopped."""
+
+
+class DatabaseUnavailable(ObanError, ConnectionError):
+    """PostgreSQL cannot be reached, or dropped the connection; what was sent last may or may not have been done."""
+
+
+class DatabaseRefused(ObanError):
+    """PostgreSQL refused a statement and did nothing of it.
+
+    Attributes:
+        data: Whether a value was the reason, so that the rest of a group can go on without it.
+    """
+
+    def __init__(self, message: str, *, data: bool) -> None:
+        super().__init__(message)
+        self.data = data

@@ -1,0 +1,283 @@
+"""The values of the queue: a job, its states, and what a worker may return to say how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Protocol
+
+from oban_sync import codec, etf, schedule
+from oban_sync.errors import JobError
+
+MAX_NAME = 127  # characters of a queue's or worker's name: what every Oban's tables accept
+MAX_TAG = 255
+MAX_ATTEMPTS = 32_767  # the column is a smallint
+RECORDED_LIMIT = 64_000_000
+
+
+class JobState(StrEnum):
+    """Where a job is in its life."""
+
+    AVAILABLE = "available"
+    """Ready to run."""
+    SCHEDULED = "scheduled"
+    """Waits until `scheduled_at`."""
+    EXECUTING = "executing"
+    """Runs on a node."""
+    RETRYABLE = "retryable"
+    """Failed, waits for its next attempt."""
+    COMPLETED = "completed"
+    """Ended well."""
+    CANCELLED = "cancelled"
+    """Ended by a request or by its worker."""
+    DISCARDED = "discarded"
+    """Ended by its last failed attempt."""
+    SUSPENDED = "suspended"
+    """Held back by a tool of Oban's; never run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snooze:
+    """Returned by a worker: run this job again later, without counting the attempt.
+
+    Args:
+        seconds: Delay until the next run, seconds or a timedelta.
+        meta: Merged into the job's meta, beside the counter `snoozed`.
+
+    Raises:
+        JobError: The delay is negative, or meta cannot be stored.
+    """
+
+    seconds: float | timedelta
+    meta: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        schedule.delay_seconds(self.seconds, name="Snooze's seconds")
+        if self.meta is not None:
+            codec.encode(self.meta, what="meta")
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Returned by a worker: end this job as cancelled, with the reason in its errors."""
+
+    reason: str
+
+
+@dataclass(slots=True)
+class Record:
+    """Returned by a worker: end this job as completed and keep a result, which `Job.recorded` gives back.
+
+    Args:
+        value: None, bool, int, float, str, bytes, list, tuple or dict of these.
+        limit: Bytes that the encoded value may have.
+
+    Raises:
+        JobError: The value is of another type, or too large.
+    """
+
+    value: Any
+    limit: int = RECORDED_LIMIT
+    encoded: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.encoded = etf.encode(self.value)
+        if len(self.encoded) > self.limit:
+            raise JobError(f"expected a recorded value of at most {self.limit:,} bytes, got {len(self.encoded):,}")
+
+
+class RunContext(Protocol):
+    """What a running job can ask of the queue that runs it."""
+
+    def cancelled(self) -> bool:
+        """Say whether somebody asked this job to stop."""
+
+
+class Job:
+    """One unit of work: a row of `oban_jobs`.
+
+    Args:
+        worker: The registered name of the worker that runs it.
+        args: What the worker gets: a mapping that JSON can hold (see `oban_sync.codec`).
+        queue: Queue that runs it.
+        priority: 0 (first) to 9.
+        max_attempts: Attempts before it is discarded.
+        tags: Labels; stripped, lowered, sorted, without doubles.
+        meta: A mapping for the queue's and your own notes.
+        scheduled_in: Delay in seconds or as a timedelta; counted by the database from the moment of the INSERT.
+        schedule_in: The same, by its older name.
+        scheduled_at: Aware datetime; kept in UTC.
+
+    Raises:
+        JobError: A field has a value that cannot be stored or run.
+
+    Example:
+        >>> job = Job("myapp.Email", args={"to": "a@example.com"}, tags=["Mail", "mail "])
+        >>> job.queue, job.state, job.tags
+        ('default', <JobState.AVAILABLE: 'available'>, ['mail'])
+    """
+
+    __slots__ = (
+        "_context",
+        "_delay",
+        "args",
+        "attempt",
+        "attempted_at",
+        "attempted_by",
+        "cancelled_at",
+        "completed_at",
+        "discarded_at",
+        "errors",
+        "extra",
+        "id",
+        "inserted_at",
+        "max_attempts",
+        "meta",
+        "priority",
+        "queue",
+        "scheduled_at",
+        "state",
+        "tags",
+        "worker",
+    )
+
+    def __init__(
+        self,
+        worker: str,
+        *,
+        id: int | None = None,
+        state: JobState | str = JobState.AVAILABLE,
+        queue: str = "default",
+        attempt: int = 0,
+        max_attempts: int = 20,
+        priority: int = 0,
+        args: Mapping[str, Any] | None = None,
+        meta: Mapping[str, Any] | None = None,
+        errors: list[Any] | None = None,
+        tags: Iterable[str] = (),
+        attempted_by: list[str] | None = None,
+        inserted_at: datetime | None = None,
+        attempted_at: datetime | None = None,
+        cancelled_at: datetime | None = None,
+        completed_at: datetime | None = None,
+        discarded_at: datetime | None = None,
+        scheduled_at: datetime | None = None,
+        scheduled_in: float | timedelta | None = None,
+        schedule_in: float | timedelta | None = None,
+        extra: dict[str, Any] | None = None,
+        _validate: bool = True,
+    ) -> None:
+        self.id = id
+        self.worker = worker
+        self.queue = queue
+        self.attempt = attempt
+        self.max_attempts = max_attempts
+        self.priority = priority
+        self.args = {} if args is None else args
+        self.meta = {} if meta is None else meta
+        self.errors = [] if errors is None else errors
+        self.tags = tags if isinstance(tags, list) else list(tags) if _validate else tags
+        self.attempted_by = [] if attempted_by is None else attempted_by
+        self.inserted_at = inserted_at
+        self.attempted_at = attempted_at
+        self.cancelled_at = cancelled_at
+        self.completed_at = completed_at
+        self.discarded_at = discarded_at
+        self.scheduled_at = scheduled_at
+        self.extra = {} if extra is None else extra
+        self.state = state
+        self._delay: tuple[datetime, float] | None = None
+        self._context: RunContext | None = None
+        if _validate:
+            self._check(scheduled_in=scheduled_in, schedule_in=schedule_in)
+
+    def _check(self, **delays: float | timedelta | None) -> None:
+        self.state = _state(self.state)
+        self.tags = _tags(self.tags)
+        _check_names(self.queue, self.worker)
+        _check_integer("max_attempts", self.max_attempts, 1, MAX_ATTEMPTS, "max_attempts must be greater than 0")
+        _check_integer("priority", self.priority, 0, 9, "priority must be between 0 and 9")
+        _check_integer("attempt", self.attempt, 0, self.max_attempts, "attempt must be between 0 and max_attempts")
+        schedule.only_one({**delays, "scheduled_at": self.scheduled_at})
+        for name, delay in delays.items():
+            if delay is not None:
+                seconds = schedule.delay_seconds(delay, name=name)
+                self.scheduled_at = schedule.after(seconds, name=name)
+                self._delay = (self.scheduled_at, seconds)
+        if self.scheduled_at is not None:
+            self.scheduled_at = schedule.instant(self.scheduled_at) if self._delay is None else self.scheduled_at
+            self.state = JobState.SCHEDULED if self.state == JobState.AVAILABLE else self.state
+
+    @property
+    def delay(self) -> float | None:
+        """Seconds from the INSERT until the job is due, where it was scheduled by a delay; else None."""
+        if self._delay is None or self._delay[0] is not self.scheduled_at:
+            return None
+        return self._delay[1]
+
+    @property
+    def recorded(self) -> Any:
+        """The value that the worker returned in a `Record`, or None."""
+        return etf.decode(self.meta["return"]) if self.meta.get("recorded") else None
+
+    def cancelled(self) -> bool:
+        """Say whether somebody asked the running job to stop; a long worker looks now and then."""
+        return self._context is not None and self._context.cancelled()
+
+    def __repr__(self) -> str:
+        return f"Job(id={self.id}, worker={self.worker!r}, queue={self.queue!r}, state={str(self.state)!r})"
+
+    __str__ = __repr__
+
+
+FIELDS = frozenset(Job.__slots__) - {"_context", "_delay", "extra"} | frozenset(schedule.KEYS)
+"""Names that `new` and `enqueue` take as overrides of a job's fields."""
+
+
+def _state(value: JobState | str) -> JobState:
+    try:
+        return JobState(value)
+    except ValueError:
+        raise JobError(f"expected state to be one of {', '.join(JobState)}, got {value!r}") from None
+
+
+def _check_names(queue: object, worker: object) -> None:
+    for name, value in (("queue", queue), ("worker", worker)):
+        if not isinstance(value, str):
+            raise JobError(f"expected {name} to be a str, got {type(value).__name__} {value!r}")
+        if not value.strip():
+            raise JobError(f"{name} must not be blank")
+        if len(value) > MAX_NAME:
+            hint = "; give it a short name by @worker(name=...)" if name == "worker" else ""
+            raise JobError(f"expected {name} of at most {MAX_NAME} characters, got {len(value)}: {value[:40]}...{hint}")
+        _check_text(name, value)
+
+
+def _check_text(name: str, value: str) -> None:
+    if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
+        raise JobError(f"expected {name} in Unicode without NUL and lone surrogates, got {value[:40]!a}")
+
+
+def _check_integer(name: str, value: object, least: int, most: int, rule: str) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise JobError(f"expected {name} to be an integer, got {type(value).__name__} {value!r}")
+    if not least <= value <= most:
+        raise JobError(f"{rule} (and at most {most}), got {value}")
+
+
+def _tags(values: Iterable[object]) -> list[str]:
+    if not values:
+        return []
+    kept = set()
+    for value in values:
+        if value is not None and not isinstance(value, str):
+            raise JobError(f"expected tags to be str, got {type(value).__name__} {value!r}")
+        tag = (value or "").strip().lower()
+        if len(tag) > MAX_TAG:
+            raise JobError(f"expected tags of at most {MAX_TAG} characters, got {len(tag)}: {tag[:40]}...")
+        if tag:
+            _check_text("tags", tag)
+            kept.add(tag)
+    return sorted(kept)

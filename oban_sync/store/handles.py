@@ -1,0 +1,246 @@
+"""What `conn=` may be: any handle on a transaction of the caller's becomes one `execute(sql, params)`.
+
+No adapter commits, rolls back, flushes, or changes a setting of the caller's. A library that is not loaded cannot have
+made the handle, so none is imported here.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.rows import tuple_row
+
+from oban_sync.errors import HandleClosed, HandleError
+
+Row = tuple[Any, ...]
+Execute = Callable[[str, Sequence[Any]], list[Row]]
+
+_TAKES = (
+    "a psycopg or psycopg2 connection or cursor, a SQLAlchemy Session or Connection, a Django connection, "
+    "or an object with execute(sql, params)"
+)
+
+
+class AutocommitWarning(UserWarning):
+    """A job goes in on its own, since the connection commits each statement by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """A way into somebody's transaction.
+
+    Attributes:
+        execute: Run one statement and give its rows as tuples.
+        atomic: Make a context in which several statements succeed or fail as one.
+        quiet: Whether NOTIFY must not be used (a transaction that is prepared refuses it).
+    """
+
+    execute: Execute
+    atomic: Callable[[], AbstractContextManager[Any]]
+    quiet: bool = False
+
+
+def adapt(conn: Any) -> Handle:
+    """Find the way into the transaction of a handle.
+
+    Raises:
+        HandleClosed: It is closed.
+        HandleError: It is asynchronous, not PostgreSQL's, or nothing we know; the message says what to pass.
+    """
+    if isinstance(conn, type) or conn is None:
+        raise _unfit(conn)
+    if isinstance(conn, psycopg.AsyncConnection | psycopg.AsyncCursor):
+        raise _asynchronous(conn)
+    if isinstance(conn, psycopg.Connection):
+        return _psycopg(conn)
+    if isinstance(conn, psycopg.Cursor | psycopg.ServerCursor):
+        return _psycopg(conn.connection)
+    for adapter in (_sqlalchemy, _psycopg2, _django):
+        handle = adapter(conn)
+        if handle is not None:
+            return handle
+    return _anything(conn)
+
+
+def _psycopg(connection: psycopg.Connection[Any]) -> Handle:
+    if connection.closed:
+        raise _closed(connection)
+
+    def execute(sql: str, params: Sequence[Any]) -> list[Row]:
+        # A cursor of our own: the caller's may hold rows yet to be read, or be of a kind that refuses our parameters.
+        cursor = psycopg.Cursor(connection, row_factory=tuple_row)
+        return cursor.execute(sql, params, prepare=False).fetchall()
+
+    return Handle(execute, connection.transaction)
+
+
+def _sqlalchemy(conn: Any) -> Handle | None:
+    if "sqlalchemy" not in sys.modules:
+        return None
+    import sqlalchemy.ext.asyncio as sqlalchemy_async
+    from sqlalchemy import Connection, Engine, orm
+
+    if isinstance(
+        conn, sqlalchemy_async.AsyncSession | sqlalchemy_async.AsyncConnection | sqlalchemy_async.AsyncEngine
+    ):
+        raise _asynchronous(conn)
+    if isinstance(conn, sqlalchemy_async.async_scoped_session):
+        raise _asynchronous(conn)
+    if isinstance(conn, Engine | orm.sessionmaker):
+        raise HandleError(
+            f"expected conn= to be a Session or Connection with a transaction of yours, got a {type(conn).__name__}: "
+            f"pass what its begin() gives"
+        )
+    if isinstance(conn, orm.scoped_session):
+        conn = conn()
+    if isinstance(conn, orm.Session):
+        return _sqlalchemy_connection(_connection_of(conn), twophase=conn.twophase)
+    return _sqlalchemy_connection(conn, twophase=False) if isinstance(conn, Connection) else None
+
+
+def _connection_of(session: Any) -> Any:
+    from sqlalchemy import exc
+
+    try:
+        return session.connection()
+    except exc.UnboundExecutionError:
+        raise HandleError(
+            "expected a Session with one bind, got one bound by binds= only, which leaves open what database is meant: "
+            "pass conn=session.connection(bind_arguments={'mapper': YourModel})"
+        ) from None
+    except exc.InvalidRequestError as error:
+        if "closed" in str(error):
+            raise _closed(session) from error
+        raise
+
+
+def _sqlalchemy_connection(connection: Any, *, twophase: bool) -> Handle:
+    from sqlalchemy import TwoPhaseTransaction
+
+    if connection.closed:
+        raise _closed(connection)
+    if connection.dialect.name != "postgresql":
+        raise HandleError(f"expected conn= on PostgreSQL, got a SQLAlchemy handle on {connection.dialect.name}")
+    if connection.dialect.paramstyle not in ("format", "pyformat"):
+        raise HandleError(
+            f"expected a SQLAlchemy engine over psycopg or psycopg2, got one over {connection.dialect.driver}"
+        )
+    if getattr(connection.connection.driver_connection, "autocommit", False):
+        warnings.warn(
+            "conn= is a SQLAlchemy handle whose engine is in AUTOCOMMIT: the job is stored at once, not with your "
+            "transaction. Use an engine with another isolation level",
+            AutocommitWarning,
+            stacklevel=_outside(),
+        )
+
+    def execute(sql: str, params: Sequence[Any]) -> list[Row]:
+        return [tuple(row) for row in connection.exec_driver_sql(sql, tuple(params))]
+
+    twophase = twophase or isinstance(connection.get_transaction(), TwoPhaseTransaction)
+    return Handle(execute, connection.begin_nested, quiet=twophase)
+
+
+def _psycopg2(conn: Any) -> Handle | None:
+    if "psycopg2" not in sys.modules:
+        return None
+    from psycopg2 import extensions
+
+    connection = conn.connection if isinstance(conn, extensions.cursor) else conn
+    if not isinstance(connection, extensions.connection):
+        return None
+    if connection.closed:
+        raise _closed(connection)
+    if connection.async_:
+        raise _asynchronous(connection)
+
+    def execute(sql: str, params: Sequence[Any]) -> list[Row]:
+        with connection.cursor(cursor_factory=extensions.cursor) as cursor:
+            cursor.execute(sql, params)
+            return [tuple(row) for row in cursor.fetchall()]
+
+    return Handle(execute, lambda: _savepoint(lambda sql: _psycopg2_command(connection, sql)))
+
+
+def _psycopg2_command(connection: Any, sql: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+
+
+def _django(conn: Any) -> Handle | None:
+    if "django.db" not in sys.modules or not hasattr(conn, "vendor") or not hasattr(conn, "ensure_connection"):
+        return None
+    if conn.vendor != "postgresql":
+        raise HandleError(f"expected conn= on PostgreSQL, got Django's connection to {conn.vendor}")
+    from django.db import transaction
+
+    def execute(sql: str, params: Sequence[Any]) -> list[Row]:
+        with conn.cursor() as cursor:
+            cursor.execute(sql, params)
+            return [tuple(row) for row in cursor.fetchall()]
+
+    return Handle(execute, lambda: transaction.atomic(using=conn.alias))
+
+
+def _anything(conn: Any) -> Handle:
+    if not callable(getattr(conn, "execute", None)):
+        raise _unfit(conn)
+    if type(conn).__module__.partition(".")[0] in ("sqlite3", "_sqlite3", "aiosqlite"):
+        raise HandleError(f"expected conn= on PostgreSQL, got a handle on SQLite: {type(conn).__name__}")
+    if inspect.iscoroutinefunction(conn.execute):
+        raise _asynchronous(conn)
+    if getattr(conn, "closed", False) is True:
+        raise _closed(conn)
+
+    def execute(sql: str, params: Sequence[Any]) -> list[Row]:
+        result = conn.execute(sql, params)
+        if inspect.isawaitable(result):
+            getattr(result, "close", lambda: None)()
+            raise _asynchronous(conn)
+        source = next((where for where in (result, conn) if callable(getattr(where, "fetchall", None))), None)
+        if source is None:
+            raise HandleError(f"expected {type(conn).__name__}.execute() to give something with fetchall()")
+        return [tuple(row.values()) if isinstance(row, Mapping) else tuple(row) for row in source.fetchall()]
+
+    return Handle(execute, lambda: _savepoint(lambda sql: conn.execute(sql, ())))
+
+
+@contextmanager
+def _savepoint(command: Callable[[str], Any]) -> Iterator[None]:
+    command("SAVEPOINT oban_sync")
+    try:
+        yield
+    except BaseException:
+        command("ROLLBACK TO SAVEPOINT oban_sync")
+        raise
+    command("RELEASE SAVEPOINT oban_sync")
+
+
+def _outside() -> int:
+    """Give the stack level of the first caller outside of this package, for warnings to point at."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("oban_sync"):
+        level, frame = level + 1, frame.f_back
+    return level
+
+
+def _unfit(conn: object) -> HandleError:
+    name = conn.__name__ if isinstance(conn, type) else type(conn).__name__
+    return HandleError(f"expected conn= to be {_TAKES}, got {'the class ' if isinstance(conn, type) else ''}{name}")
+
+
+def _asynchronous(conn: object) -> HandleError:
+    kind = type(conn).__name__
+    return HandleError(
+        f"expected conn= to be {_TAKES}, got the asynchronous {kind}: oban_sync blocks and cannot await it"
+    )
+
+
+def _closed(conn: object) -> HandleClosed:
+    return HandleClosed(f"expected conn= to be open, got a closed {type(conn).__module__}.{type(conn).__name__}")

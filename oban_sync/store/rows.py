@@ -1,0 +1,86 @@
+"""Row to job and job to row: the one place that knows the columns."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from oban_sync import codec
+from oban_sync.job import Job, JobState
+
+FETCHED = ("id", "worker", "attempt", "max_attempts", "priority", "args", "meta", "tags", "inserted_at", "scheduled_at")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def insertable(job: Job, *, max_bytes: int, quiet: bool) -> dict[str, Any]:
+    """Give the fields of a job that its INSERT needs, leaving out what the columns' defaults say.
+
+    Raises:
+        ArgsError: Its args or meta cannot be stored.
+    """
+    row: dict[str, Any] = {
+        "worker": job.worker,
+        "queue": job.queue,
+        "args": orjson.Fragment(codec.encode(job.args, max_bytes=max_bytes)),
+    }
+    if job.meta:
+        row["meta"] = orjson.Fragment(codec.encode(job.meta, what="meta", max_bytes=max_bytes))
+    if job.delay is not None:
+        row["delay"] = job.delay
+    elif job.scheduled_at is not None:
+        row["scheduled_at"] = job.scheduled_at.replace(tzinfo=None).isoformat()
+    optional = {"tags": job.tags, "priority": job.priority, "attempt": job.attempt}
+    row.update({key: value for key, value in optional.items() if value})
+    if job.max_attempts != 20:
+        row["max_attempts"] = job.max_attempts
+    if job.state != JobState.AVAILABLE:
+        row["state"] = str(job.state)
+    if job.inserted_at is not None:
+        row["inserted_at"] = job.inserted_at.astimezone(UTC).replace(tzinfo=None).isoformat()
+    if quiet:
+        row["quiet"] = True
+    return row
+
+
+def mark_inserted(job: Job, row: tuple[Any, ...]) -> Job:
+    """Write into a job what the database decided: id, state, and times."""
+    job.id, state, inserted, scheduled = row
+    job.state = JobState(state)
+    job.inserted_at = _EPOCH + timedelta(microseconds=inserted)
+    job.scheduled_at = job.inserted_at if scheduled == inserted else _EPOCH + timedelta(microseconds=scheduled)
+    return job
+
+
+def fetched(row: tuple[Any, ...], *, queue: str, node: str, owner: str) -> Job:
+    """Decode a row of fetch_jobs, whose JSON and timestamps are still text.
+
+    Raises:
+        ValueError: A column holds what Python cannot: JSON too deep, a date outside the years 1 to 9999.
+    """
+    job = Job(
+        row[1],
+        id=row[0],
+        state=JobState.EXECUTING,
+        queue=queue,
+        attempt=row[2],
+        max_attempts=row[3],
+        priority=row[4],
+        args=codec.decode(row[5]),
+        meta={} if row[6] == "{}" else codec.decode(row[6]),
+        tags=row[7],
+        attempted_by=[node, owner],
+        inserted_at=_utc(row[8]),
+        scheduled_at=_utc(row[9]),
+        attempted_at=_utc(row[10]),
+        errors=[] if row[11] is None else codec.decode(row[11]),
+        _validate=False,
+    )
+    if type(job.args) is not dict or type(job.meta) is not dict:
+        raise ValueError(f"expected args and meta to be JSON objects, got {row[5][:100]} and {row[6][:100]}")
+    return job
+
+
+def _utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)

@@ -1,0 +1,81 @@
+"""The texts of the SQL files, with the schema's name and the channels quoted into them once."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+from typing import Any, cast
+
+from psycopg import sql
+
+from oban_sync.errors import ConfigError
+
+PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,48}")
+LOCK_CLASS = 0x0BA5
+OWNER_MARK = "0ba5c0de"
+"""The first digits of every owner of ours, by which a row tells whose lease it lives under."""
+
+
+def check_prefix(prefix: object) -> str:
+    """Give a prefix back if it is one.
+
+    Raises:
+        ConfigError: It is no plain identifier of at most 49 characters (a channel's name ends at 63 bytes).
+    """
+    if not isinstance(prefix, str) or not PREFIX.fullmatch(prefix):
+        raise ConfigError(
+            f"expected prefix to be a schema's name of letters, digits and _, at most 49 long, got {prefix!r}"
+        )
+    return prefix
+
+
+class Statements:
+    """The statements for the tables of one schema.
+
+    Args:
+        prefix: The schema that holds the tables.
+
+    Example:
+        >>> Statements("jobs").insert_channel
+        'jobs.oban_insert'
+    """
+
+    def __init__(self, prefix: str = "public") -> None:
+        self.prefix = check_prefix(prefix)
+        self.insert_channel = f"{prefix}.oban_insert"
+        self.due_channel = f"{prefix}.oban_sync_due"
+        self._texts: dict[str, str] = {}  # a cache; two threads at once write the same text
+
+    def __getitem__(self, name: str) -> str:
+        """Give the statement in sql/NAME.sql, ready for execute()."""
+        text = self._texts.get(name)
+        if text is None:
+            text = self._texts[name] = self.render(_read(f"sql/{name}.sql"))
+        return text
+
+    def render(self, template: str) -> str:
+        """Quote the schema and the channels into a template."""
+        return (
+            sql.SQL(cast(Any, _without_header(template)))
+            .format(
+                schema=sql.Identifier(self.prefix),
+                prefix=sql.Literal(self.prefix),
+                insert_channel=sql.Literal(self.insert_channel),
+                due_channel=sql.Literal(self.due_channel),
+                lock_class=sql.SQL(cast(Any, str(LOCK_CLASS))),
+                owner_pattern=sql.Literal(OWNER_MARK + "-%%"),
+            )
+            .as_string(None)
+        )
+
+
+def _without_header(template: str) -> str:
+    lines = template.splitlines()
+    body = next(at for at, line in enumerate(lines) if not line.startswith("--"))
+    return "\n".join(lines[body:]).rstrip().rstrip(";")
+
+
+@cache
+def _read(path: str) -> str:
+    return files("oban_sync.store").joinpath(path).read_text(encoding="utf-8")

@@ -1,0 +1,275 @@
+"""What runs jobs: `@worker` for a class, `@job` for a function, and the registry that knows them by name.
+
+A job's row holds its worker's name as text. That text is looked up in the registry and never imported, so only what
+this process has imported and decorated can run.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from functools import update_wrapper
+from typing import Any, ClassVar, Generic, ParamSpec, Protocol, TypeVar
+
+from oban_sync import instances, schedule
+from oban_sync import job as jobs
+from oban_sync.errors import UnknownWorker, WorkerError
+from oban_sync.job import Job
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_current: ContextVar[Job | None] = ContextVar("oban_current_job", default=None)
+
+
+class Worker(Protocol):
+    """What `@worker` makes of a class: `new` and `enqueue` beside the `process` of your own.
+
+    `backoff(self, job) -> float` is optional and gives the seconds until the next attempt.
+    """
+
+    _opts: ClassVar[dict[str, Any]]
+    _oban_name: ClassVar[str]
+    _worker_name: ClassVar[str]
+
+    @classmethod
+    def new(cls, args: Mapping[str, Any] | None = None, /, **params: Any) -> Job:
+        """Build a job without storing it. `params` are fields of `Job`; others go to `Job.extra`."""
+        raise NotImplementedError
+
+    @classmethod
+    def enqueue(cls, args: Mapping[str, Any] | None = None, /, conn: Any = None, **overrides: Any) -> Job:
+        """Build a job and store it, in the caller's transaction where `conn` is given."""
+        raise NotImplementedError
+
+    def process(self, job: Job) -> Any:
+        """Do the work. Return Snooze, Cancel or Record to end otherwise than completed; raise to fail."""
+
+
+class Performer(Protocol):
+    """What the registry holds: anything that makes an object with `process`."""
+
+    def __call__(self) -> Worker:
+        """Make the object that processes one job."""
+
+
+_registry: dict[str, Performer] = {}  # written by the decorators only
+
+
+def current_job() -> Job | None:
+    """Give the job that runs in this thread, or None outside of jobs."""
+    return _current.get()
+
+
+def resolve(name: str) -> Performer:
+    """Look a worker up by the name in a row.
+
+    Raises:
+        UnknownWorker: Nothing that this process imported has that name.
+    """
+    try:
+        return _registry[name]
+    except KeyError:
+        raise UnknownWorker(f"worker {name[:200]!r} is not registered in this process") from None
+
+
+def registered() -> list[str]:
+    """List the names of the workers that this process can run."""
+    return sorted(_registry)
+
+
+def worker(*, oban: str = "Oban", name: str | None = None, **overrides: Any) -> Callable[[type], type[Worker]]:
+    """Decorate a class with a `process(self, job)` method to make it a worker.
+
+    Args:
+        oban: Name of the instance that `enqueue` uses.
+        name: Name to store in rows, instead of `module.Class`; set one to be free to move the class.
+        **overrides: Fields of its jobs: `queue`, `priority`, `max_attempts`, `tags`, `scheduled_in`, ...
+
+    Raises:
+        WorkerError: `process` is no plain method, or another worker has that name.
+
+    Example:
+        >>> @worker(queue="mailers", name="docs.Email")
+        ... class Email:
+        ...     def process(self, job):
+        ...         print("to", job.args["to"])
+        >>> Email.new({"to": "a@example.com"}, priority=2)
+        Job(id=None, worker='docs.Email', queue='mailers', state='available')
+    """
+    _check_declared(overrides)
+
+    def decorate(cls: type) -> type[Worker]:
+        if not isinstance(cls, type):
+            raise WorkerError(f"expected @worker on a class, got {cls!r}; use @job on a function")
+        if not hasattr(cls, "process"):
+            cls.process = _unimplemented  # type: ignore[attr-defined]
+        _check_blocking(cls.process, f"{cls.__qualname__}.process")  # type: ignore[attr-defined]
+        stored = name or f"{cls.__module__}.{cls.__qualname__}"
+        members = {"_opts": overrides, "_oban_name": oban, "_worker_name": stored}
+        for member, value in {**members, "new": classmethod(_new), "enqueue": classmethod(_enqueue)}.items():
+            setattr(cls, member, value)
+        _register(stored, cls, fixed=name is not None)
+        return cls
+
+    return decorate
+
+
+def job(
+    *, oban: str = "Oban", name: str | None = None, **overrides: Any
+) -> Callable[[Callable[P, R]], JobFunction[P, R]]:
+    """Decorate a function to make it a job.
+
+    `new` and `enqueue` take the function's own arguments; names that the function has no parameter for may be fields
+    of the job (`priority=`, `scheduled_in=`, ...) or `conn=`. Calling it runs it here and now.
+
+    Args:
+        oban: Name of the instance that `enqueue` uses.
+        name: Name to store in rows, instead of `module.function`.
+        **overrides: Fields of its jobs.
+
+    Raises:
+        WorkerError: It is no plain function, or another worker has that name.
+
+    Example:
+        >>> @job(queue="mailers", name="docs.send")
+        ... def send(to: str, subject: str = "Hello"):
+        ...     return f"{subject}, {to}"
+        >>> send.new("ann", priority=3).args
+        {'to': 'ann', 'subject': 'Hello'}
+        >>> send("ann")
+        'Hello, ann'
+    """
+    _check_declared(overrides)
+
+    def decorate(function: Callable[P, R]) -> JobFunction[P, R]:
+        return JobFunction(function, oban, name, overrides)
+
+    return decorate
+
+
+class JobFunction(Generic[P, R]):
+    """A function that is also a worker; made by `@job`."""
+
+    def __init__(self, function: Callable[P, R], oban: str, name: str | None, overrides: dict[str, Any]) -> None:
+        self._function: Callable[P, R] = function
+        if not inspect.isroutine(function) or isinstance(function, type):
+            raise WorkerError(f"expected @job on a function, got {function!r}; use @worker on a class")
+        update_wrapper(self, function)
+        _check_blocking(function, function.__qualname__)
+        self._signature = inspect.signature(function)
+        self._oban_name, self._opts = oban, overrides
+        self._worker_name = name or f"{function.__module__}.{function.__qualname__}"
+        self._taken = {"conn", *jobs.FIELDS} & set(self._signature.parameters)
+        _register(self._worker_name, self._processor, fixed=name is not None)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the function here and now."""
+        return self._function(*args, **kwargs)
+
+    def new(self, *args: Any, **kwargs: Any) -> Job:
+        """Build a job from the function's arguments and overrides of the job's fields, without storing it."""
+        overrides = {key: kwargs.pop(key) for key in list(kwargs) if key in jobs.FIELDS and key not in self._taken}
+        return _build(self._worker_name, self._opts, self._as_args(args, kwargs), overrides)
+
+    def enqueue(self, *args: Any, **kwargs: Any) -> Job:
+        """Build a job and store it, in the caller's transaction where `conn=` is given."""
+        conn = None if "conn" in self._taken else kwargs.pop("conn", None)
+        return instances.get(self._oban_name).enqueue(self.new(*args, **kwargs), conn=conn)
+
+    def process(self, job: Job) -> R:
+        """Call the function with a job's args."""
+        positional, named = [], dict(job.args)
+        for parameter in self._signature.parameters.values():
+            if parameter.kind is parameter.POSITIONAL_ONLY and parameter.name in named:
+                positional.append(named.pop(parameter.name))
+            elif parameter.kind is parameter.VAR_POSITIONAL:
+                positional.extend(named.pop(parameter.name, ()))
+            elif self._spreads and parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.name in named:
+                positional.append(named.pop(parameter.name))
+        return self._function(*positional, **named)  # type: ignore[call-arg, unused-ignore]
+
+    @property
+    def _spreads(self) -> bool:
+        """Whether the function takes `*args`, so that what stands before them must be positional."""
+        return any(parameter.kind is parameter.VAR_POSITIONAL for parameter in self._signature.parameters.values())
+
+    def _as_args(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        named: dict[str, Any] = dict(bound.arguments)
+        for parameter in self._signature.parameters.values():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                rest = named.pop(parameter.name)
+                if clash := rest.keys() & named.keys():
+                    raise TypeError(f"{self._worker_name} got several values for {', '.join(sorted(clash))}")
+                named.update(rest)
+        return named
+
+    def _processor(self) -> Any:
+        return self
+
+
+def _new(cls: type[Worker], args: Mapping[str, Any] | None = None, /, **params: Any) -> Job:
+    """Build a job without storing it."""
+    if "_worker_name" not in cls.__dict__:
+        raise WorkerError(
+            f"expected @worker on {cls.__qualname__} itself, got it on {cls._worker_name} that it inherits"
+        )
+    return _build(cls._worker_name, cls._opts, args, params)
+
+
+def _enqueue(cls: type[Worker], args: Mapping[str, Any] | None = None, /, conn: Any = None, **overrides: Any) -> Job:
+    """Build a job and store it, in the caller's transaction where `conn` is given."""
+    return instances.get(cls._oban_name).enqueue(cls.new(args, **overrides), conn=conn)
+
+
+def _build(name: str, defaults: dict[str, Any], args: Mapping[str, Any] | None, params: dict[str, Any]) -> Job:
+    """Join a worker's defaults with one call's overrides: what the call says about time replaces all of theirs."""
+    if params.keys() & set(schedule.KEYS):
+        defaults = {key: value for key, value in defaults.items() if key not in schedule.KEYS}
+    merged = {**defaults, **params}
+    unknown = merged.keys() - jobs.FIELDS
+    extra = {key: merged.pop(key) for key in unknown} if unknown else None
+    return Job(merged.pop("worker", name), args=args, extra=extra, **merged)
+
+
+def _register(name: str, performer: Any, *, fixed: bool) -> None:
+    if not fixed and name.startswith("__main__."):
+        warnings.warn(
+            f"worker {name} is defined in the script that is run, so other processes do not know it by that name: "
+            f"import it from a module, or fix its name by name=...",
+            stacklevel=4,
+        )
+    held = _registry.get(name)
+    if held is not None and _origin(held) != _origin(performer):
+        both = f"{_origin(held)} and {_origin(performer)}"
+        raise WorkerError(f"expected worker names to differ, got {name!r} for both {both}")
+    _registry[name] = performer
+
+
+def _origin(performer: Any) -> str:
+    """Where a worker was defined: the same for a module that is loaded again."""
+    owner = getattr(performer, "__self__", performer)
+    return f"{owner.__module__}.{owner.__qualname__}"
+
+
+def _check_declared(overrides: dict[str, Any]) -> None:
+    """Refuse defaults that no job could have, when they are declared rather than at the first enqueue."""
+    if "cron" in overrides:
+        raise WorkerError("cron= is not supported by this version of oban_sync: enqueue from your own timer")
+    _build("declared", overrides, None, {})
+
+
+def _check_blocking(function: object, shown: str) -> None:
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise WorkerError(
+            f"expected {shown} to be a plain def, got an async def: jobs run on threads and nothing would await it. "
+            f"Write def, and asyncio.run(...) inside where you need a coroutine"
+        )
+
+
+def _unimplemented(self: Any, job: Job) -> Any:
+    raise NotImplementedError("Worker must implement process method")
