@@ -3,5 +3,5 @@
 -- outside a transaction
 -- unless: EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass('{schema}.oban_jobs') AND indisvalid AND indpred IS NULL AND pg_get_indexdef(indexrelid) ~ '\(state, queue, priority, scheduled_at, id\)')
 CREATE INDEX CONCURRENTLY IF NOT EXISTS oban_jobs_executing_index
-ON {schema}.oban_jobs (attempted_at)
+ON {schema}.oban_jobs (id)
 WHERE state = 'executing';
