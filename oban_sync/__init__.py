@@ -1,5 +1,23 @@
-"""A blocking job queue on PostgreSQL with the guarantees of Oban."""
+"""A blocking job queue on PostgreSQL with the guarantees of Oban.
+
+>>> from oban_sync import Oban, worker
+"""
 
 from oban_sync._version import __version__
+from oban_sync.job import Cancel, Job, JobState, Record, Snooze
+from oban_sync.oban import Oban
+from oban_sync.worker import Worker, current_job, job, worker
 
-__all__ = ["__version__"]
+__all__ = [
+    "Cancel",
+    "Job",
+    "JobState",
+    "Oban",
+    "Record",
+    "Snooze",
+    "Worker",
+    "__version__",
+    "current_job",
+    "job",
+    "worker",
+]

@@ -6,17 +6,21 @@ lease from being renewed. What goes wrong in PostgreSQL arrives as one of two er
 
 from __future__ import annotations
 
-import os
+import select
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import tuple_row
 from psycopg.types.string import TextLoader
 from psycopg_pool import ConnectionPool
 
+from oban_sync import clock
 from oban_sync.errors import DatabaseRefused, DatabaseUnavailable
+
+__all__ = ["KEEPALIVE", "ConnectionPool", "Link", "Params", "Row", "create_pool", "pool_source"]
 
 Row = tuple[Any, ...]
 Params = Mapping[str, Any] | Sequence[Any] | None
@@ -29,6 +33,7 @@ KEEPALIVE: dict[str, int] = {
     "tcp_user_timeout": 10_000,
 }
 """libpq options by which a connection to a silent host ends after some 10 s instead of never."""
+PING_SECONDS = 3.0
 _DATA_CLASSES = ("22", "23")
 _AS_TEXT = ("json", "jsonb", "timestamp", "timestamptz")
 
@@ -65,10 +70,10 @@ class Link:
             with _translated():
                 self._connection = psycopg.connect(self._conninfo, **self._kwargs)
                 self._connection.execute("SET datestyle = 'ISO, YMD'")  # timestamps are read as text
-            self._cursors = [_text_cursor(self._connection) for _ in range(2)]
+            self._cursors = [_text_cursor(self._connection)]
         return self._connection
 
-    def execute(self, sql: str, params: Params = None) -> list[Row]:
+    def execute(self, statement: str, params: Params = None) -> list[Row]:
         """Run one statement in a transaction of its own and give its rows; JSON and timestamps stay text.
 
         Raises:
@@ -76,26 +81,77 @@ class Link:
             DatabaseRefused: PostgreSQL refused the statement.
         """
         with self._guarded():
-            return _rows(self._cursors[0].execute(sql, params))
+            return _rows(self._cursors[0].execute(statement, params))
 
-    def execute_pair(self, first: tuple[str, Params], second: tuple[str, Params]) -> tuple[list[Row], list[Row]]:
-        """Run two statements in one round trip and one transaction, and give the rows of each.
+    def execute_all(self, calls: Sequence[tuple[str, Params]]) -> list[list[Row]]:
+        """Run statements in one round trip and one transaction, and give the rows of each.
 
         Raises:
             DatabaseUnavailable: As for `execute`.
-            DatabaseRefused: One of them was refused; nothing of either was done.
+            DatabaseRefused: One of them was refused; nothing of any was done.
+        """
+        if len(calls) == 1:
+            return [self.execute(*calls[0])]
+        with self._guarded() as connection:
+            while len(self._cursors) < len(calls):
+                self._cursors.append(_text_cursor(connection))
+            with connection.pipeline() if psycopg.Pipeline.is_supported() else connection.transaction():
+                for cursor, (statement, params) in zip(self._cursors, calls, strict=False):
+                    cursor.execute(statement, params)
+            return [_rows(cursor) for cursor in self._cursors[: len(calls)]]
+
+    def listen(self, channels: Sequence[str]) -> None:
+        """Have PostgreSQL send what is notified on these channels.
+
+        Raises:
+            DatabaseUnavailable: As for `execute`.
+        """
+        for channel in channels:
+            self.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)).as_string(None))
+
+    def notifications(self, timeout: float, doorbell: int) -> list[tuple[str, str]]:
+        """Wait for notifications.
+
+        Args:
+            timeout: Seconds to wait.
+            doorbell: File descriptor that ends the wait when it can be read.
+
+        Returns:
+            (channel, payload) of each that arrived; none at the timeout or the doorbell.
+
+        Raises:
+            DatabaseUnavailable: The connection broke; listen again on a new one.
         """
         with self._guarded() as connection:
-            with connection.pipeline():
-                for cursor, (sql, params) in zip(self._cursors, (first, second), strict=True):
-                    cursor.execute(sql, params)
-            return _rows(self._cursors[0]), _rows(self._cursors[1])
+            pgconn = connection.pgconn
+            if not select.select([pgconn.socket, doorbell], [], [], timeout)[0]:
+                self._ping()
+            pgconn.consume_input()
+            found = []
+            while (notify := pgconn.notifies()) is not None:
+                found.append((notify.relname.decode(), notify.extra.decode("utf-8", "replace")))
+            return found
 
     def close(self) -> None:
         """Close the connection; a later use makes a new one."""
         connection, self._connection, self._cursors = self._connection, None, []
         if connection is not None:
             connection.close()
+
+    def _ping(self) -> None:
+        """Ask a silent server for a sign of life.
+
+        Raises:
+            psycopg.OperationalError: It gave none within `PING_SECONDS`.
+        """
+        pgconn = self.connect().pgconn
+        pgconn.send_query(b"")
+        deadline = clock.monotonic() + PING_SECONDS
+        while pgconn.is_busy() or pgconn.get_result() is not None:
+            left = deadline - clock.monotonic()
+            if left <= 0 or not select.select([pgconn.socket], [], [], left)[0]:
+                raise psycopg.OperationalError(f"the server gave no sign of life in {PING_SECONDS:g} s")
+            pgconn.consume_input()
 
     @contextmanager
     def _guarded(self) -> Iterator[psycopg.Connection[Row]]:
@@ -112,34 +168,24 @@ class Link:
             raise
 
 
-def create_pool(
-    conninfo: str, *, min_size: int = 1, max_size: int = 10, timeout: float = 30.0, **options: Any
-) -> ConnectionPool:
-    """Make a pool that opens itself at its first use in this process.
+def create_pool(conninfo: str, *, check: bool = False, **options: Any) -> ConnectionPool:
+    """Make a pool that is opened later, by its first use.
 
     Args:
         conninfo: libpq connection string or URI.
-        min_size: Connections kept open.
-        max_size: Most connections at once.
-        timeout: Seconds to wait for a free one.
+        check: Whether each connection is tried before it is lent.
         **options: More options of `psycopg_pool.ConnectionPool`.
     """
     kwargs = {**KEEPALIVE, **options.pop("kwargs", {})}
-    return ConnectionPool(
-        conninfo, min_size=min_size, max_size=max_size, timeout=timeout, kwargs=kwargs, open=False, **options
-    )
+    checking = ConnectionPool.check_connection if check else None
+    return ConnectionPool(conninfo, kwargs=kwargs, open=False, check=checking, **options)
 
 
 def pool_source(pool: ConnectionPool) -> tuple[str, dict[str, Any]]:
     """Give the connection string and options from which a pool makes its connections."""
-    conninfo = pool.conninfo() if callable(pool.conninfo) else pool.conninfo
-    kwargs = getattr(pool, "kwargs", None) or {}
-    return conninfo, dict(kwargs() if callable(kwargs) else kwargs)
-
-
-def identity() -> int:
-    """Give the process that a connection made now would belong to."""
-    return os.getpid()
+    conninfo: Any = pool.conninfo
+    kwargs: Any = getattr(pool, "kwargs", None) or {}
+    return str(conninfo() if callable(conninfo) else conninfo), dict(kwargs() if callable(kwargs) else kwargs)
 
 
 @contextmanager

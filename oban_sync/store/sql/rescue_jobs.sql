@@ -23,6 +23,7 @@ WITH moment AS MATERIALIZED (
     j.attempted_at,
     j.attempted_by[2] LIKE {owner_pattern} AS ours,
     p.updated_at AS beat,
+    coalesce(p.meta ->> 'locks', 'true') = 'true' AS locks,
     EXISTS (SELECT 1 FROM held WHERE key = hashtext(j.attempted_by[2])::bigint & 4294967295) AS locked
   FROM {schema}.oban_jobs AS j
   LEFT JOIN {schema}.oban_producers AS p ON p.uuid::text = j.attempted_by[2]
@@ -32,7 +33,7 @@ WITH moment AS MATERIALIZED (
   FROM running, moment
   WHERE CASE
     WHEN ours AND beat IS NOT NULL THEN
-      beat < moment.now - make_interval(secs => CASE WHEN locked THEN %(held_lease)s WHEN %(locks)s THEN %(free_lease)s
+      beat < moment.now - make_interval(secs => CASE WHEN locked THEN %(held_lease)s WHEN locks THEN %(free_lease)s
                                                      ELSE %(lockless_lease)s END)
     WHEN ours THEN
       NOT locked AND attempted_at < moment.now - interval '20 seconds' AND EXISTS (SELECT 1 FROM senior)

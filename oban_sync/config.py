@@ -1,0 +1,281 @@
+"""Every option: its name, where it may come from, its default, and what it must be.
+
+Arguments come before the environment, and that before `oban.toml` in the current directory. Nothing else of the package
+reads the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from oban_sync import codec
+from oban_sync.errors import ConfigError
+from oban_sync.job import MAX_NAME
+
+Check = Callable[[str, Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueConfig:
+    """How one queue runs.
+
+    Attributes:
+        limit: Jobs that run at once on this node.
+        paused: Whether it begins without fetching.
+        meta: Further options, shown to other nodes.
+    """
+
+    limit: int = 10
+    paused: bool = False
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The checked options of one instance."""
+
+    name: str
+    node: str
+    prefix: str
+    queues: Mapping[str, QueueConfig]
+    shutdown_grace_period: float | None
+    stage_interval: float
+    stage_limit: int
+    rescue_after: float
+    notifier_dsn: str | None
+    max_args_bytes: int
+
+
+def default_node() -> str:
+    """Name this process among all nodes: host and process."""
+    return f"{socket.gethostname()}.{os.getpid()}"
+
+
+def positive(name: str, value: Any) -> float:
+    """Check a number above zero; digits in a str are one."""
+    number = _number(name, value)
+    if not 0 < number < float("inf"):
+        raise ConfigError(f"expected {name} to be positive, got {value!r}")
+    return number
+
+
+def positive_integer(name: str, value: Any) -> int:
+    """Check a whole number above zero; digits in a str are one."""
+    number = positive(name, value)
+    if number != int(number):
+        raise ConfigError(f"expected {name} to be a positive integer, got {value!r}")
+    return int(number)
+
+
+def grace(name: str, value: Any) -> float | None:
+    """Check a time to wait: None, or seconds from zero."""
+    if value is None or value == "infinity":
+        return None
+    number = _number(name, value)
+    if not 0 <= number < float("inf"):
+        raise ConfigError(f"expected {name} to be None or zero or more seconds, got {value!r}")
+    return number
+
+
+def boolean(name: str, value: Any) -> bool:
+    """Check a truth value; the words true and false are one."""
+    known = {True: True, False: False, "true": True, "false": False, "1": True, "0": False}
+    if not isinstance(value, bool | str) or value not in known:
+        raise ConfigError(f"expected {name} to be true or false, got {value!r}")
+    return known[value]
+
+
+def text(name: str, value: Any) -> str:
+    """Check a str that is not blank."""
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        raise ConfigError(f"expected {name} to be a str that is not blank, got {value!r}")
+    return value
+
+
+def queues(name: str, value: Any) -> dict[str, QueueConfig]:
+    """Check queues: `{"default": 10, "mail": {"limit": 5, "paused": True}}` or `"default:10,mail:5"`.
+
+    Example:
+        >>> queues("queues", "default:10,mail:5")["mail"].limit
+        5
+    """
+    if isinstance(value, str):
+        value = dict(_pair(part) for part in value.split(",") if part.strip())
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"expected {name} to map names to limits, got {value!r}")
+    return {_queue_name(queue): _queue(queue, options) for queue, options in value.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option as it may be given from outside: how it is checked, and its variable in the environment."""
+
+    check: Check
+    variable: str | None = None
+    default: Any = None
+
+
+def mapping(name: str, value: Any) -> dict[str, Any]:
+    """Check a table of options."""
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"expected {name} to be a table of options, got {value!r}")
+    return dict(value)
+
+
+OPTIONS: dict[str, Option] = {
+    "dsn": Option(text, "OBAN_DSN"),
+    "name": Option(text, None, "Oban"),
+    "node": Option(text, "OBAN_NODE"),
+    "prefix": Option(text, "OBAN_PREFIX", "public"),
+    "queues": Option(queues, "OBAN_QUEUES"),
+    "shutdown_grace_period": Option(grace, "OBAN_SHUTDOWN_GRACE_PERIOD", 15.0),
+    "stager": Option(mapping),
+    "lifeline": Option(mapping),
+    "notifier": Option(mapping),
+    "pool_min_size": Option(positive_integer, "OBAN_POOL_MIN_SIZE", 1),
+    "pool_max_size": Option(positive_integer, "OBAN_POOL_MAX_SIZE", 10),
+    "pool_timeout": Option(positive, "OBAN_POOL_TIMEOUT", 30.0),
+    "pool_max_lifetime": Option(positive, "OBAN_POOL_MAX_LIFETIME", 3600.0),
+    "pool_max_idle": Option(positive, "OBAN_POOL_MAX_IDLE", 600.0),
+    "pool_check": Option(boolean, "OBAN_POOL_CHECK", False),
+}
+
+_PARTS: dict[str, dict[str, Option]] = {
+    "stager": {"interval": Option(positive, None, 1.0), "limit": Option(positive_integer, None, 20_000)},
+    "lifeline": {"rescue_after": Option(positive, None, 300.0)},
+    "notifier": {"dsn": Option(text)},
+}
+
+
+def load(path: str | Path | None = None, **given: Any) -> dict[str, Any]:
+    """Join arguments, environment and `oban.toml` into one checked set of options.
+
+    Args:
+        path: The file, instead of `oban.toml` here; it must exist then.
+        **given: Arguments; None stands for not given.
+
+    Raises:
+        ConfigError: An option is unknown, or has a value that it cannot have; the message says where it came from.
+    """
+    found: dict[str, Any] = {name: option.default for name, option in OPTIONS.items()}
+    for source, values in (("oban.toml", _from_file(path)), ("the environment", _from_environment()), ("", given)):
+        for name, value in values.items():
+            if value is None:
+                continue
+            try:
+                found[name] = _option(name).check(name, value)
+            except ConfigError as error:
+                raise ConfigError(f"{error} in {source}" if source else str(error)) from None
+    return found
+
+
+def config(
+    *,
+    name: Any = None,
+    node: Any = None,
+    prefix: Any = None,
+    queues: Any = None,
+    shutdown_grace_period: Any = 15.0,
+    stager: Any = None,
+    lifeline: Any = None,
+    notifier: Any = None,
+    max_args_bytes: Any = codec.MAX_BYTES,
+) -> Config:
+    """Check the arguments of an instance.
+
+    Raises:
+        ConfigError: One of them cannot work.
+    """
+    stage = _part("stager", stager)
+    return Config(
+        name=text("name", "Oban" if name is None else name),
+        node=default_node() if node is None else text("node", node),
+        prefix="public" if prefix is None else prefix,
+        queues=OPTIONS["queues"].check("queues", queues or {}),
+        shutdown_grace_period=grace("shutdown_grace_period", shutdown_grace_period),
+        stage_interval=stage["interval"],
+        stage_limit=stage["limit"],
+        rescue_after=_part("lifeline", lifeline)["rescue_after"],
+        notifier_dsn=_part("notifier", notifier)["dsn"],
+        max_args_bytes=positive_integer("max_args_bytes", max_args_bytes),
+    )
+
+
+def pool_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Pick the options of a pool, under the names that psycopg_pool has for them."""
+    names = ("min_size", "max_size", "timeout", "max_lifetime", "max_idle")
+    picked = {name: options[f"pool_{name}"] for name in names}
+    if picked["min_size"] > picked["max_size"]:
+        raise ConfigError(f"expected pool_min_size <= pool_max_size, got {picked['min_size']} > {picked['max_size']}")
+    return picked
+
+
+def _option(name: str) -> Option:
+    if name not in OPTIONS:
+        raise ConfigError(f"expected options out of {', '.join(OPTIONS)}, got {name}")
+    return OPTIONS[name]
+
+
+def _part(name: str, given: Any) -> dict[str, Any]:
+    options = _PARTS[name]
+    values = mapping(name, given or {})
+    if unknown := values.keys() - options.keys():
+        raise ConfigError(f"expected options of {name} out of {', '.join(options)}, got {', '.join(map(str, unknown))}")
+    return {
+        key: option.check(f"{name}.{key}", values[key]) if key in values else option.default
+        for key, option in options.items()
+    }
+
+
+def _from_file(path: str | Path | None) -> dict[str, Any]:
+    file = Path(path or "oban.toml")
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if path is None:
+            return {}
+        raise ConfigError(f"expected a file of options at {file}, found none") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"expected {file} to be TOML, got: {error}") from None
+
+
+def _from_environment() -> dict[str, Any]:
+    variables = {name: option.variable for name, option in OPTIONS.items() if option.variable}
+    return {name: os.environ[variable] for name, variable in variables.items() if os.environ.get(variable)}
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ConfigError(f"expected {name} to be a number, got {value!r}")
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        raise ConfigError(f"expected {name} to be a number, got {value!r}") from None
+
+
+def _pair(part: str) -> tuple[str, Any]:
+    queue, _, limit = part.strip().rpartition(":")
+    if not queue:
+        raise ConfigError(f"expected queues as name:limit,name:limit, got {part!r}")
+    return queue.strip(), limit.strip()
+
+
+def _queue_name(value: Any) -> str:
+    name = text("queue", value)
+    if len(name) > MAX_NAME:
+        raise ConfigError(f"expected a queue's name of at most {MAX_NAME} characters, got {len(name)}")
+    return name
+
+
+def _queue(queue: str, options: Any) -> QueueConfig:
+    given = dict(options) if isinstance(options, Mapping) else {"limit": options}
+    limit = positive_integer(f"limit of queue {queue!r}", given.pop("limit", 10))
+    paused = boolean(f"paused of queue {queue!r}", given.pop("paused", False))
+    codec.encode(given, what=f"options of queue {queue!r}")
+    return QueueConfig(limit=limit, paused=paused, meta=given)

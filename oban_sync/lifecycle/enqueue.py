@@ -1,0 +1,72 @@
+"""Step one: jobs become rows, in the caller's transaction or one of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+
+import orjson
+
+from oban_sync.errors import JobError
+from oban_sync.job import Job
+from oban_sync.store import rows
+from oban_sync.store.handles import Handle
+from oban_sync.store.statements import Statements
+
+CHUNK_BYTES = 100_000_000
+"""Most bytes of one INSERT's parameter; more go in several, in one transaction. PostgreSQL's end is 1 GB."""
+
+
+def enqueue(
+    jobs: Iterable[Job], handle: Handle, statements: Statements, *, max_bytes: int, chunk_bytes: int = CHUNK_BYTES
+) -> list[Job]:
+    """Insert jobs, all of them or none, and write id, state and times into them.
+
+    Args:
+        jobs: Jobs that were not inserted yet.
+        handle: The transaction they go into.
+        statements: The tables they go into.
+        max_bytes: Most bytes of one job's args, and of its meta.
+        chunk_bytes: Most bytes of one statement.
+
+    Returns:
+        The same jobs in the same order; their ids rise.
+
+    Raises:
+        JobError: One of them cannot be stored; nothing was written.
+    """
+    wanted = [_checked(job) for job in jobs]
+    encoded = [orjson.dumps(rows.insertable(job, max_bytes=max_bytes, quiet=handle.quiet)) for job in wanted]
+    chunks = list(_chunks(encoded, chunk_bytes))
+    inserted = iter(wanted)
+    with handle.atomic() if len(chunks) > 1 else nullcontext():
+        for chunk in chunks:
+            found = handle.execute(statements["insert_jobs"], (chunk,))
+            for row, job in zip(found, inserted, strict=False):
+                rows.mark_inserted(job, row)
+    return wanted
+
+
+def _checked(job: Job) -> Job:
+    if not isinstance(job, Job):
+        raise JobError(f"expected a Job to enqueue, got {type(job).__name__} {job!r:.80}; nothing was written")
+    if job.id is not None:
+        raise JobError(f"expected a job that was not enqueued yet, got {job}; build another by new()")
+    return job
+
+
+def _chunks(encoded: list[bytes], most: int) -> Iterator[str]:
+    chunk: list[bytes] = []
+    size = 0
+    for row in encoded:
+        if chunk and size + len(row) > most:
+            yield _array(chunk)
+            chunk, size = [], 0
+        chunk.append(row)
+        size += len(row) + 1
+    if chunk:
+        yield _array(chunk)
+
+
+def _array(chunk: list[bytes]) -> str:
+    return (b"[" + b",".join(chunk) + b"]").decode()

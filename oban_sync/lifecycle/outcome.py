@@ -1,0 +1,49 @@
+"""How a run ended, ready to be written: safe text, JSON without surprises, delays that fit."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import orjson
+
+MAX_ERROR = 16_000
+"""Characters kept of one error; its middle goes first."""
+MAX_DELAY = 100 * 365 * 86_400.0
+
+
+class Outcome(NamedTuple):
+    """What an ack writes for one run of a job, named by (id, attempt)."""
+
+    id: int
+    attempt: int
+    state: str
+    attempt_change: int = 0
+    delay: float | None = None
+    error: str | None = None
+    meta: bytes | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is completed and nothing else."""
+        return self.state == "completed" and self.meta is None
+
+    def encode(self) -> bytes:
+        """Write it as the JSON object that ack_jobs reads."""
+        fields: dict[str, Any] = self._asdict()
+        if self.meta is not None:
+            fields["meta"] = orjson.Fragment(self.meta)
+        return orjson.dumps(fields)
+
+
+def storable(text: str) -> str:
+    """Make text that PostgreSQL takes: NUL replaced, lone surrogates escaped, the middle of a long one left out."""
+    safe = text.replace("\0", "\ufffd").encode("utf-8", "backslashreplace").decode()
+    if len(safe) <= MAX_ERROR:
+        return safe
+    head, tail = MAX_ERROR // 4, MAX_ERROR - MAX_ERROR // 4
+    return f"{safe[:head]}\n... {len(safe) - MAX_ERROR:,} characters left out ...\n{safe[-tail:]}"
+
+
+def clamped(seconds: float) -> float:
+    """Bring a delay into what a timestamp can be moved by; what is no number becomes 0."""
+    return min(max(float(seconds), 0.0), MAX_DELAY) if seconds == seconds else 0.0

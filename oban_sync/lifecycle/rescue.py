@@ -1,0 +1,72 @@
+"""Jobs whose owner died run again; jobs whose owner stops go back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+import orjson
+
+from oban_sync.store.connection import Link
+from oban_sync.store.statements import Statements
+
+logger = logging.getLogger(__name__)
+
+FREE_LEASE = 5.0
+"""Seconds without a beat after which an owner whose session lock is free is dead."""
+HELD_LEASE = 60.0
+"""The same for an owner whose lock is held: a stopped process, or a connection nobody noticed breaking."""
+LOCKLESS_LEASE = 15.0
+"""The same where session locks cannot be had."""
+
+
+def rescue(link: Link, statements: Statements, *, judge: str, rescue_after: float, limit: int = 5000) -> list[int]:
+    """Take jobs back from dead owners, for which this owner is the judge.
+
+    Args:
+        link: Connection to work on.
+        statements: Tables to work on.
+        judge: One of this node's owners.
+        rescue_after: Seconds after which a job of another library's dead node is taken.
+        limit: Most jobs taken at once.
+
+    Returns:
+        Ids of the jobs that were taken; those without attempts left are discarded, the others available.
+    """
+    params = {
+        "judge": judge,
+        "free_lease": FREE_LEASE,
+        "held_lease": HELD_LEASE,
+        "lockless_lease": LOCKLESS_LEASE,
+        "rescue_after": rescue_after,
+        "limit": limit,
+    }
+    taken = [row[0] for row in link.execute(statements["rescue_jobs"], params)]
+    if taken:
+        logger.warning("took back %d jobs whose process ended: %s", len(taken), taken[:20])
+    return taken
+
+
+def clean(link: Link, statements: Statements, queues: Iterable[str]) -> None:
+    """Forget producers that died long ago, and discard waiting jobs that have no attempt left."""
+    link.execute(statements["delete_stale_producers"])
+    for queue in queues:
+        link.execute(statements["discard_exhausted_jobs"], {"queue": queue})
+
+
+def release(link: Link, statements: Statements, owner: str, jobs: Iterable[tuple[int, int, bool]]) -> int:
+    """Hand jobs of this owner back.
+
+    Args:
+        link: Connection to work on.
+        statements: Tables to work on.
+        owner: Who holds the jobs.
+        jobs: (id, attempt, whether it was started) of each.
+
+    Returns:
+        How many went back; one that this owner no longer holds does not.
+    """
+    given = [{"id": id, "attempt": attempt, "started": started} for id, attempt, started in jobs]
+    if not given:
+        return 0
+    return len(link.execute(statements["release_jobs"], {"jobs": orjson.dumps(given).decode(), "owner": owner}))

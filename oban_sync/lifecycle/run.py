@@ -1,0 +1,174 @@
+"""Step four: a fetched row is decoded, its worker found and called, and what it did classified as an outcome.
+
+Nothing that a job does or holds comes out of `run` as an exception, since its thread has other jobs to run.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import traceback
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from oban_sync import backoff, clock, codec, telemetry, worker
+from oban_sync.errors import UnknownWorker
+from oban_sync.job import Cancel, Job, Record, Snooze
+from oban_sync.lifecycle.outcome import Outcome, clamped, storable
+from oban_sync.store import rows
+
+logger = logging.getLogger(__name__)
+
+UNKNOWN_DELAYS = (15.0, 600.0)
+"""First and longest seconds that a job waits for a node that knows its worker."""
+UNKNOWN_LIMIT = 100
+"""Times that it waits before each further one costs an attempt: some 16 hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where jobs run: what a row leaves out because it is the same for all rows of a fetch."""
+
+    queue: str
+    node: str
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a run raised, as text that was made while that was still possible."""
+
+    error: BaseException
+    text: str
+
+
+def run(row: tuple[Any, ...], place: Place) -> Outcome:
+    """Run one fetched row to its outcome, whatever the row or its worker does."""
+    try:
+        return run_job(rows.fetched(row, queue=place.queue, node=place.node, owner=place.owner))
+    except BaseException as error:
+        return _failed(row[0], row[2], row[3], _failure(error), _retry_delay(None, None, row[2], row[3]))
+
+
+def run_job(job: Job) -> Outcome:
+    """Run one job to its outcome."""
+    token = worker._current.set(job)
+    started = clock.monotonic()
+    telemetry.execute("oban.job.start", {"job": job, "monotonic_time": int(started * 1e9)})
+    try:
+        processor, result = perform(job)
+        outcome = classify(job, processor, result)
+        _report(job, outcome, result, started)
+    finally:
+        worker._current.reset(token)
+    return outcome
+
+
+def perform(job: Job) -> tuple[Any, Any]:
+    """Find the worker and call it; give it and what it returned, or a Failure in place of what it raised."""
+    processor = None
+    try:
+        processor = worker.resolve(job.worker)()
+        result = processor.process(job)
+        if inspect.iscoroutine(result):
+            result.close()
+            raise TypeError(f"expected {job.worker} to return a value, got a coroutine that nothing would await")
+    except BaseException as error:
+        return processor, _failure(error)
+    return processor, result
+
+
+def classify(job: Job, processor: Any, result: Any) -> Outcome:
+    """Turn what a worker returned or raised into an outcome."""
+    if isinstance(result, Failure):
+        if isinstance(result.error, UnknownWorker) and processor is None:
+            return _unknown(job, result)
+        delay = _retry_delay(processor, job, job.attempt, job.max_attempts)
+        return _failed(job.id, job.attempt, job.max_attempts, result, delay)
+    if isinstance(result, Snooze):
+        return _snoozed(job, result)
+    if isinstance(result, Cancel):
+        return Outcome(job.id or 0, job.attempt, "cancelled", error=storable(_text(result.reason)))
+    if isinstance(result, Record):
+        meta = codec.encode({"recorded": True, "return": result.encoded}, max_bytes=result.limit + 100)
+        return Outcome(job.id or 0, job.attempt, "completed", meta=meta)
+    return Outcome(job.id or 0, job.attempt, "completed")
+
+
+def _failed(id: int | None, attempt: int, max_attempts: int, failure: Failure, delay: float) -> Outcome:
+    if attempt >= max_attempts:
+        return Outcome(id or 0, attempt, "discarded", error=failure.text)
+    return Outcome(id or 0, attempt, "retryable", delay=delay, error=failure.text)
+
+
+def _snoozed(job: Job, snooze: Snooze) -> Outcome:
+    seconds = snooze.seconds.total_seconds() if isinstance(snooze.seconds, timedelta) else snooze.seconds
+    meta = codec.encode({"snoozed": _count(job, "snoozed") + 1, **(snooze.meta or {})}, what="meta")
+    return Outcome(job.id or 0, job.attempt, "scheduled", attempt_change=-1, delay=clamped(seconds), meta=meta)
+
+
+def _unknown(job: Job, failure: Failure) -> Outcome:
+    """Let a job wait for a node that knows its worker: during a deploy, its own code may not be here yet."""
+    times = _count(job, "unknown_worker") + 1
+    if times > UNKNOWN_LIMIT:
+        return _failed(job.id, job.attempt, job.max_attempts, failure, UNKNOWN_DELAYS[1])
+    logger.warning("%s; job %s waits for a node that knows it", failure.error, job.id)
+    meta = codec.encode({"unknown_worker": times}, what="meta")
+    delay = min(UNKNOWN_DELAYS[0] * 2 ** min(times - 1, 10), UNKNOWN_DELAYS[1])
+    error = str(failure.error) if times == 1 else None
+    return Outcome(job.id or 0, job.attempt, "scheduled", attempt_change=-1, delay=delay, error=error, meta=meta)
+
+
+def _retry_delay(processor: Any, job: Job | None, attempt: int, max_attempts: int) -> float:
+    """Ask the worker's own backoff; where it fails, the default one answers."""
+    own = getattr(processor, "backoff", None)
+    if own is not None and job is not None:
+        try:
+            seconds = own(job)
+            return clamped(seconds.total_seconds() if isinstance(seconds, timedelta) else seconds)
+        except BaseException:
+            logger.exception("backoff() of worker %s failed; the default delay is used", job.worker)
+    return clamped(backoff.jittery_clamped(attempt, max_attempts))
+
+
+def _failure(error: BaseException) -> Failure:
+    try:
+        text = "".join(traceback.format_exception(error))
+    except BaseException:
+        text = f"{type(error).__name__}, which cannot be shown: its __str__ or __repr__ fails"
+    return Failure(error, storable(text))
+
+
+def _text(value: object) -> str:
+    try:
+        return value if isinstance(value, str) else repr(value)
+    except BaseException:
+        return f"a {type(value).__name__} whose repr() fails"
+
+
+def _count(job: Job, key: str) -> int:
+    value = job.meta.get(key)
+    return value if isinstance(value, int) and 0 <= value < 2**53 else 0
+
+
+def _report(job: Job, outcome: Outcome, result: Any, started: float) -> None:
+    stopped = clock.monotonic()
+    waited = job.attempted_at - job.scheduled_at if job.attempted_at and job.scheduled_at else timedelta(0)
+    meta = {
+        "monotonic_time": int(stopped * 1e9),
+        "duration": int((stopped - started) * 1e9),
+        "queue_time": int(waited.total_seconds() * 1e9),
+        "job": job,
+        "state": outcome.state,
+    }
+    if isinstance(result, Failure) and outcome.state in ("retryable", "discarded"):
+        lines = result.text.rstrip().rsplit("\n", 1)
+        meta |= {
+            "error_message": lines[-1].partition(": ")[2] or lines[-1],
+            "error_type": type(result.error).__name__,
+            "traceback": result.text,
+        }
+        telemetry.execute("oban.job.exception", meta)
+    else:
+        telemetry.execute("oban.job.stop", meta)

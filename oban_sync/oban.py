@@ -1,0 +1,224 @@
+"""The Oban class: the one place where the parts are built and joined."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+
+from oban_sync import config, instances
+from oban_sync.errors import ConfigError, JobError
+from oban_sync.job import Job
+from oban_sync.lifecycle import enqueue
+from oban_sync.runtime.service import Service
+from oban_sync.store import handles, schema
+from oban_sync.store.connection import ConnectionPool, create_pool
+from oban_sync.store.source import Source
+from oban_sync.store.statements import Statements
+
+
+class Oban:
+    """A job queue on a PostgreSQL database: a client that enqueues, and with `queues` a server that runs jobs too.
+
+    Give one of `pool`, `dsn` and `engine`. Making an instance connects to nothing and starts nothing.
+
+    Args:
+        pool: A `psycopg_pool.ConnectionPool`, such as `Oban.create_pool` makes.
+        dsn: A libpq connection string or URI, for a pool that the instance makes and closes by itself.
+        engine: A SQLAlchemy engine over psycopg or psycopg2; the queues' own connections are made with its parameters,
+            or with `dsn` where that is given beside it.
+        name: Name by which workers find the instance; a later one of the same name takes its place.
+        node: Name of this process among all nodes, by default host and process.
+        prefix: Schema that holds the tables.
+        queues: Queue names to limits, or to options: `{"default": 10, "mail": {"limit": 5, "paused": True}}`.
+        shutdown_grace_period: Seconds that `stop` waits for running jobs; None: for ever.
+        stager: `interval`, the longest seconds between two looks for due jobs; `limit`, most jobs a look stages.
+        lifeline: `rescue_after`, seconds after which a job of another Oban's dead node is taken back.
+        notifier: `dsn`, a direct way to the database where the usual one goes through a transaction pooler.
+        max_args_bytes: Most bytes of one job's args as JSON.
+
+    Raises:
+        ConfigError: An option cannot work.
+
+    Example:
+        >>> oban = Oban(dsn="postgresql://localhost/app", queues={"default": 10})
+        >>> with oban:  # doctest: +SKIP
+        ...     oban.enqueue(Email.new({"to": "a@example.com"}))
+    """
+
+    def __init__(
+        self,
+        *,
+        pool: ConnectionPool | None = None,
+        dsn: str | None = None,
+        engine: Any = None,
+        name: str | None = None,
+        node: str | None = None,
+        prefix: str | None = None,
+        queues: dict[str, Any] | None = None,
+        shutdown_grace_period: float | None = 15.0,
+        stager: dict[str, Any] | None = None,
+        lifeline: dict[str, Any] | None = None,
+        notifier: dict[str, Any] | None = None,
+        max_args_bytes: int = 1_000_000,
+    ) -> None:
+        self._config = config.config(
+            name=name,
+            node=node,
+            prefix=prefix,
+            queues=queues,
+            shutdown_grace_period=shutdown_grace_period,
+            stager=stager,
+            lifeline=lifeline,
+            notifier=notifier,
+            max_args_bytes=max_args_bytes,
+        )
+        self._names_node = node is None
+        self._statements = Statements(self._config.prefix)
+        self._source = Source(pool=pool, dsn=dsn, engine=engine)
+        self._service: Service | None = None  # written by start() and stop() only
+        instances.register(self._config.name, self)
+
+    @staticmethod
+    def create_pool(
+        dsn: str | None = None,
+        *,
+        min_size: int | None = None,
+        max_size: int | None = None,
+        timeout: float | None = None,
+    ) -> ConnectionPool:
+        """Make a pool from arguments, the environment (`OBAN_DSN`, ...) and `oban.toml`; it opens at its first use.
+
+        Args:
+            dsn: Connection string.
+            min_size: Connections kept open (1).
+            max_size: Most connections at once (10).
+            timeout: Seconds to wait for a free one (30).
+
+        Raises:
+            ConfigError: No DSN is given anywhere, or an option cannot work.
+        """
+        options = config.load(dsn=dsn, pool_min_size=min_size, pool_max_size=max_size, pool_timeout=timeout)
+        if options["dsn"] is None:
+            raise ConfigError("expected a dsn as an argument, in OBAN_DSN or in oban.toml, got none")
+        return create_pool(options["dsn"], check=options["pool_check"], **config.pool_options(options))
+
+    @classmethod
+    def get_instance(cls, name: str = "Oban") -> Oban:
+        """Give the instance of that name.
+
+        Raises:
+            InstanceNotFound: None was made in this process.
+        """
+        found = instances.get(name)
+        assert isinstance(found, Oban)  # noqa: S101 - only instances of this class register
+        return found
+
+    @property
+    def name(self) -> str:
+        """Name by which workers find this instance."""
+        return self._config.name
+
+    @property
+    def running(self) -> bool:
+        """Whether queues run in this process."""
+        return self._service is not None and self._service.process == os.getpid()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> Self:
+        """Start the queues, if there are any; a second call changes nothing.
+
+        Call it in the process that is to run the jobs: after a fork, not before.
+
+        Raises:
+            SchemaMissing: The tables are not installed.
+            DatabaseUnavailable: PostgreSQL cannot be reached.
+        """
+        if self._config.queues and not self.running:
+            with self._source.psycopg_connection() as conn:
+                schema.verify(conn, self._statements)
+            node = config.default_node() if self._names_node else self._config.node
+            self._service = Service(replace(self._config, node=node), self._source, self._statements)
+        return self
+
+    def stop(self, *, exiting: bool = False) -> None:
+        """Stop the queues: fetch nothing more, wait for running jobs up to `shutdown_grace_period`, and let go.
+
+        A second call changes nothing, nor does one without `start`. Jobs that were fetched and not begun go back at
+        once. A job that runs on keeps its lease, and its end is written, although this call returns.
+
+        Args:
+            exiting: Promise that the process ends right after: jobs that still run go to other nodes as its last act.
+        """
+        service, self._service = self._service, None
+        if service is not None and service.process == os.getpid():
+            service.stop(grace=self._config.shutdown_grace_period, exiting=exiting)
+        self._source.close()
+
+    def enqueue(self, job: Job, *, conn: Any = None) -> Job:
+        """Insert one job.
+
+        Args:
+            job: What a worker's `new` made.
+            conn: The transaction that it belongs to: a psycopg or psycopg2 connection or cursor, a SQLAlchemy Session
+                or Connection, a Django connection, or anything with `execute(sql, params)`. It is neither committed
+                nor rolled back nor changed. Without it, the job is stored at once.
+
+        Returns:
+            The job, with its id, state and times.
+
+        Raises:
+            JobError: The job cannot be stored; nothing was written.
+            HandleError: `conn` cannot carry it.
+        """
+        return self.enqueue_many(job, conn=conn)[0]
+
+    def enqueue_many(self, jobs_or_first: Iterable[Job] | Job, /, *rest: Job, conn: Any = None) -> list[Job]:
+        """Insert many jobs in one round trip, all of them or none.
+
+        Args:
+            jobs_or_first: Jobs in any iterable, or the first of several.
+            *rest: The others.
+            conn: As for `enqueue`.
+
+        Returns:
+            The jobs in the order given, with ids that rise in that order.
+
+        Raises:
+            JobError: One of them cannot be stored; nothing was written.
+            HandleError: `conn` cannot carry them.
+        """
+        jobs = [jobs_or_first, *rest] if isinstance(jobs_or_first, Job) else _listed(jobs_or_first, rest)
+        if conn is not None:
+            return self._enqueue(jobs, handles.adapt(conn))
+        if not jobs:
+            return jobs
+        with self._source.handle() as handle:
+            return self._enqueue(jobs, handle)
+
+    def _enqueue(self, jobs: list[Job], handle: handles.Handle) -> list[Job]:
+        return enqueue.enqueue(jobs, handle, self._statements, max_bytes=self._config.max_args_bytes)
+
+    def _connection(self) -> AbstractContextManager[Any]:
+        """Lend a connection of the pool or engine, in a transaction that commits at the end of the block."""
+        return self._source.connection()
+
+
+def _listed(jobs: Iterable[Job], rest: tuple[Job, ...]) -> list[Job]:
+    try:
+        listed = list(jobs)
+    except TypeError:
+        raise JobError(
+            f"expected jobs, or an iterable of them, got {type(jobs).__name__}; nothing was written"
+        ) from None
+    return [*listed, *rest]

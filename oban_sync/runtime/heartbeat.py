@@ -1,0 +1,129 @@
+"""The heartbeat thread: renews the lease under which this process holds its jobs, on a connection of its own.
+
+A beat is a row's timestamp by the database's clock, and beside it the connection holds a session lock for each owner:
+code in C that keeps the interpreter for seconds stops the beats but not the lock, and a killed process frees the lock
+at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import orjson
+
+from oban_sync import clock
+from oban_sync._version import __version__
+from oban_sync.errors import DatabaseRefused, DatabaseUnavailable
+from oban_sync.lifecycle.rescue import FREE_LEASE, HELD_LEASE
+from oban_sync.runtime import threads
+from oban_sync.store.connection import Link
+from oban_sync.store.statements import Statements
+
+logger = logging.getLogger(__name__)
+
+BEAT_SECONDS = 3.0
+RETRY_SECONDS = 0.5
+JUDGE_AFTER = (5.0, 10.0)
+"""Seconds after its connection, and after a reconnection, before this node may judge others: after an outage all beats
+are old and all locks free, and whoever is back first must not take everybody's jobs."""
+
+
+class Heartbeat:
+    """Keeps the lease of one node.
+
+    Args:
+        name: Name of its thread.
+        instance: Name of the Oban instance.
+        node: Name of the node.
+        owners: Owner to queue and its options.
+        link: Its own connection.
+        statements: Its tables.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        instance: str,
+        node: str,
+        owners: Mapping[str, tuple[str, dict[str, object]]],
+        link: Link,
+        statements: Statements,
+    ) -> None:
+        self._link = link
+        self._statements = statements
+        self._instance, self._node = instance, node
+        self._owners = dict(owners)
+        self._inbox = threads.Inbox()
+        self._beaten_at = 0.0  # this and what follows: written by the heartbeat thread only (the first beat: by start)
+        self._connected_at = 0.0
+        self._connections = 0
+        self._locks = False
+        self._beat()
+        self.thread = threads.spawn(f"{name}-heartbeat", self._work)
+
+    def fresh(self) -> bool:
+        """Say whether no other node can have judged this one dead: jobs may be fetched."""
+        return clock.monotonic() - self._beaten_at < FREE_LEASE
+
+    def may_judge(self) -> bool:
+        """Say whether this node has been here long enough to judge others."""
+        wait = JUDGE_AFTER[0] if self._connections == 1 else JUDGE_AFTER[1]
+        return self.fresh() and clock.monotonic() - self._connected_at > wait
+
+    def stop(self) -> None:
+        """Have it let go of its owners and end."""
+        self._inbox.put(None)
+
+    def _work(self) -> None:
+        failures = 0
+        while not self._inbox.take(RETRY_SECONDS if failures else BEAT_SECONDS):
+            try:
+                self._beat()
+                failures = 0
+            except (DatabaseUnavailable, DatabaseRefused) as error:
+                failures += 1
+                if failures == 1:
+                    logger.warning("no heartbeat, since PostgreSQL does not answer: %s", error)
+        self._leave()
+
+    def _beat(self) -> None:
+        sent = clock.monotonic()
+        if not self._link.connected:
+            self._locks = False
+        if not self._locks:
+            self._lock()
+        self._link.execute(self._statements["beat_producers"], {"producers": self._rows()})
+        self._beaten_at = sent
+
+    def _lock(self) -> None:
+        """Take the session locks; after a broken connection its session may hold them for a while yet."""
+        made = not self._link.connected
+        ((held,),) = self._link.execute(self._statements["lock_owners"], {"owners": list(self._owners)})
+        self._locks = held is not False
+        if made:
+            self._connections += 1
+            self._connected_at = clock.monotonic()
+
+    def _rows(self) -> str:
+        return orjson.dumps(
+            [
+                {
+                    "uuid": owner,
+                    "name": self._instance,
+                    "node": self._node,
+                    "queue": queue,
+                    "meta": {**meta, "oban_sync": __version__, "lease": HELD_LEASE, "locks": self._locks},
+                }
+                for owner, (queue, meta) in self._owners.items()
+            ]
+        ).decode()
+
+    def _leave(self) -> None:
+        try:
+            for owner in self._owners:
+                self._link.execute(self._statements["delete_producer"], {"owner": owner})
+        except (DatabaseUnavailable, DatabaseRefused) as error:
+            logger.info("left without saying so, since PostgreSQL does not answer: %s", error)
+        self._link.close()

@@ -1,0 +1,110 @@
+"""The notifier thread: listens on a connection of its own and wakes whom a notification concerns.
+
+A notification is a hint from anybody who may connect, so nothing in it is believed beyond "look now". What it cannot
+read is counted and left.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import os
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from oban_sync.errors import DatabaseRefused, DatabaseUnavailable
+from oban_sync.runtime import threads
+from oban_sync.store.connection import Link
+
+logger = logging.getLogger(__name__)
+
+PING_SECONDS = 5.0
+RETRY_SECONDS = 0.5
+MAX_PAYLOAD = 1_000_000
+"""Most bytes that a compressed payload may unpack to."""
+
+Handler = Callable[[Any], None]
+
+
+class Notifier:
+    """Listens for one node.
+
+    Args:
+        name: Name of its thread.
+        link: Its own connection.
+        handlers: Channel to what is called with the decoded payload.
+        reconnected: Called after each connection, since notifications may have been missed.
+    """
+
+    def __init__(
+        self, name: str, *, link: Link, handlers: Mapping[str, Handler], reconnected: Callable[[], None]
+    ) -> None:
+        self._link = link
+        self._handlers = dict(handlers)
+        self._reconnected = reconnected
+        self._stopping = threads.Event()
+        self._listening = threads.Event()
+        self._doorbell, self._button = os.pipe()
+        self.ignored = 0  # payloads that nobody could read; the notifier thread only
+        self.thread = threads.spawn(f"{name}-notifier", self._work)
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until it listens."""
+        return self._listening.wait(timeout)
+
+    def stop(self) -> None:
+        """Have it end."""
+        self._stopping.set()
+        os.write(self._button, b"!")
+
+    def _work(self) -> None:
+        failing = False
+        while not self._stopping.is_set():
+            try:
+                self._listen()
+                failing = False
+            except (DatabaseUnavailable, DatabaseRefused) as error:
+                if not failing and not self._stopping.is_set():
+                    logger.warning("not listening, since PostgreSQL does not answer; queues poll: %s", error)
+                failing = True
+                self._stopping.wait(RETRY_SECONDS)
+        self._link.close()
+        os.close(self._doorbell)
+        os.close(self._button)
+
+    def _listen(self) -> None:
+        self._link.close()
+        self._link.listen(list(self._handlers))
+        self._listening.set()
+        self._reconnected()
+        while not self._stopping.is_set():
+            for channel, payload in self._link.notifications(PING_SECONDS, self._doorbell):
+                self._deliver(channel, payload)
+
+    def _deliver(self, channel: str, payload: str) -> None:
+        try:
+            self._handlers[channel](decode(payload))
+        except Exception as error:
+            self.ignored += 1
+            logger.debug("ignored a notification on %s: %r: %r", channel, payload[:200], error)
+
+
+def decode(payload: str) -> Any:
+    """Decode a payload: JSON, or JSON that Oban compressed with gzip and wrote in base64.
+
+    Raises:
+        ValueError: It is neither, or unpacks to more than `MAX_PAYLOAD` bytes.
+    """
+    if payload[:1] in ("{", "[", '"') or (payload[:1].isdigit() and payload.replace(".", "", 1).isdigit()):
+        return orjson.loads(payload)
+    unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        data = unpacker.decompress(base64.b64decode(payload, validate=True), MAX_PAYLOAD)
+    except zlib.error as error:
+        raise ValueError(f"expected JSON or gzip in base64, got neither: {error}") from None
+    if unpacker.unconsumed_tail:
+        raise ValueError(f"expected a payload of at most {MAX_PAYLOAD:,} bytes")
+    return orjson.loads(data)

@@ -1,0 +1,211 @@
+"""The producer thread of a queue: writes what ended, fetches what is due, in one round trip where both are wanted.
+
+It is the queue's acker too. While it waits for PostgreSQL more jobs end, so groups grow with the load by themselves,
+and a lone job is written at once. A database that does not answer stops the fetching.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from enum import Enum, auto
+from functools import partial
+
+from oban_sync import clock
+from oban_sync.errors import DatabaseRefused, DatabaseUnavailable
+from oban_sync.lifecycle import ack, fetch, rescue
+from oban_sync.lifecycle.outcome import Outcome
+from oban_sync.lifecycle.run import Place, run
+from oban_sync.runtime import threads
+from oban_sync.runtime.queue import Queue, Row, Unfinished
+from oban_sync.store.connection import Link
+from oban_sync.store.statements import Statements
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = (0.05, 1.0)
+"""First and longest pause after an error of the database."""
+
+
+class Message(Enum):
+    """What other threads tell a producer."""
+
+    ENDED = auto()
+    LOOK = auto()
+    PAUSE = auto()
+    RESUME = auto()
+    STOP = auto()
+
+
+class Producer:
+    """Feeds one queue of one node.
+
+    Args:
+        name: Name of its threads.
+        place: Queue, node and owner of its jobs.
+        limit: Jobs that run at once.
+        paused: Whether it begins without fetching.
+        poll_seconds: Longest time between two looks at an idle queue.
+        link: Its own connection.
+        statements: Its tables.
+        may_fetch: Says whether the lease of this process is fresh.
+        delayed: Told the seconds after which a job that it wrote is due.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        place: Place,
+        *,
+        limit: int,
+        paused: bool,
+        poll_seconds: float,
+        link: Link,
+        statements: Statements,
+        may_fetch: Callable[[], bool],
+        delayed: Callable[[float], None],
+    ) -> None:
+        self.place = place
+        self._poll_seconds = poll_seconds
+        self._link = link
+        self._statements = statements
+        self._may_fetch = may_fetch
+        self._delayed = delayed
+        self._inbox = threads.Inbox()
+        self._rung = False  # set by threads that end a job, cleared by the producer: spares messages
+        self._limit = limit  # this and what follows: the producer thread only
+        self._paused = paused
+        self._stopping = False
+        self._hungry = True
+        self._unacked: list[Outcome] = []
+        self._retry_at = 0.0
+        self._failures = 0
+        self.refused = 0
+        self.queue = Queue(name, limit, partial(run, place=place), self._ended)
+        self.thread = threads.spawn(f"{name}-producer", self._work)
+
+    def look(self) -> None:
+        """Have it look for jobs now."""
+        self._inbox.put(Message.LOOK)
+
+    def pause(self) -> None:
+        """Have it fetch nothing until `resume`; jobs in hand that no thread has begun go back."""
+        self._inbox.put(Message.PAUSE)
+
+    def resume(self) -> None:
+        """Have it fetch again."""
+        self._inbox.put(Message.RESUME)
+
+    def scale(self, limit: int) -> None:
+        """Have it run at most `limit` jobs at once."""
+        self._inbox.put(limit)
+
+    def stop(self) -> None:
+        """Have it fetch nothing more, give back what is not begun, write what ends, and end with the last job."""
+        self._inbox.put(Message.STOP)
+
+    def free(self) -> int:
+        """Say how many more jobs it could begin now."""
+        return 0 if self._paused or self._stopping else self._limit - self.queue.in_hand()
+
+    def hand_back(self, link: Link) -> list[Unfinished]:
+        """Give the jobs that still run to other nodes, although their threads go on: the process must end now."""
+        unfinished = self.queue.running()
+        rescue.release(link, self._statements, self.place.owner, unfinished)
+        return unfinished
+
+    def _ended(self) -> None:
+        if not self._rung:
+            self._rung = True
+            self._inbox.put(Message.ENDED)
+
+    def _work(self) -> None:
+        while not (self._stopping and not self._unacked and self.queue.in_hand() == 0):
+            messages = self._inbox.take(self._patience())
+            self._hungry = self._hungry or not messages
+            for message in messages:
+                self._obey(message)
+            if clock.monotonic() >= self._retry_at:
+                self._guarded_exchange()
+        self.queue.close()
+        self._link.close()
+
+    def _patience(self) -> float:
+        """Say how long to wait for a message. Waiting that long without one is a reason to look for jobs."""
+        if self._failures:
+            return max(0.0, self._retry_at - clock.monotonic())
+        return self._poll_seconds
+
+    def _obey(self, message: Message | int) -> None:
+        if isinstance(message, int):
+            self._limit, self._hungry = message, True
+            self.queue.resize(message)
+        elif message is Message.ENDED:
+            self._rung = False
+        elif message is Message.LOOK:
+            self._hungry = True
+        elif message is Message.RESUME:
+            self._paused, self._hungry = False, True
+        else:
+            self._paused = self._paused or message is Message.PAUSE
+            self._stopping = self._stopping or message is Message.STOP
+            self._give_back()
+
+    def _give_back(self) -> None:
+        unbegun = self.queue.give_back()
+        try:
+            rescue.release(self._link, self._statements, self.place.owner, unbegun)
+        except (DatabaseUnavailable, DatabaseRefused) as error:
+            logger.warning("queue %s could not give %d jobs back: %s", self.place.queue, len(unbegun), error)
+
+    def _guarded_exchange(self) -> None:
+        try:
+            self._exchange()
+            self._failures = 0
+        except (DatabaseUnavailable, DatabaseRefused) as error:
+            self._failures += 1
+            pause = min(RETRY_SECONDS[0] * 2 ** min(self._failures, 10), RETRY_SECONDS[1])
+            self._retry_at = clock.monotonic() + pause
+            self._hungry = True
+            if self._failures == 1:
+                logger.warning("queue %s waits for PostgreSQL: %s", self.place.queue, error)
+
+    def _exchange(self) -> None:
+        """Write what ended and fetch what there is room for."""
+        self._unacked += self.queue.take_outcomes()
+        demand = self._demand()
+        if demand and self._unacked:
+            rows = self._ack_and_fetch(demand)
+        elif demand:
+            rows = self._link.execute(*fetch.call(self.place, demand, self._statements))
+        else:
+            self._ack()
+            return
+        self._hungry = len(rows) >= demand
+        self.queue.put(fetch.ordered(rows))
+
+    def _demand(self) -> int:
+        if self._paused or self._stopping or not self._hungry or not self._may_fetch():
+            return 0
+        return max(0, self._limit - self.queue.in_hand())
+
+    def _ack_and_fetch(self, demand: int) -> list[Row]:
+        calls = ack.calls(self._unacked, self._statements, self.place.owner)
+        try:
+            *answers, rows = self._link.execute_all([*calls, fetch.call(self.place, demand, self._statements)])
+        except DatabaseRefused:
+            self._ack()  # finds the outcome that PostgreSQL refuses; the fetch is not to wait for it
+            return self._link.execute(*fetch.call(self.place, demand, self._statements))
+        self._acked(ack.refused(self._unacked, answers))
+        return rows
+
+    def _ack(self) -> None:
+        if self._unacked:
+            self._acked(ack.ack(self._link, self._unacked, self._statements, self.place.owner))
+
+    def _acked(self, refused: int) -> None:
+        outcomes, self._unacked = self._unacked, []
+        self.refused += refused
+        delays = [outcome.delay for outcome in outcomes if outcome.delay is not None]
+        if delays:
+            self._delayed(min(delays))

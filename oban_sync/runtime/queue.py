@@ -1,0 +1,122 @@
+"""The jobs that a queue has in hand, and the ThreadPoolExecutor that runs them.
+
+A drain task takes one job after another as long as there are any, which costs a tenth of submitting each. There are
+never more drain tasks than threads, and a crew of threads that is replaced runs what it has begun and no more.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+from oban_sync.lifecycle.outcome import Outcome
+from oban_sync.runtime import threads
+
+Row = tuple[Any, ...]
+
+
+class Crew:
+    """The threads that serve a queue at one time; `drains` is written under the queue's lock."""
+
+    def __init__(self, name: str, limit: int) -> None:
+        self.limit = limit
+        self.executor: ThreadPoolExecutor = threads.executor(name, limit)
+        self.drains = 0
+
+
+class Unfinished(NamedTuple):
+    """A job in hand at a stop."""
+
+    id: int
+    attempt: int
+    started: bool
+
+
+class Queue:
+    """Runs rows on threads and collects their outcomes.
+
+    Args:
+        name: Name of its threads.
+        limit: Jobs that run at once.
+        run: Runs a row to its outcome; never raises.
+        wake: Called after each outcome.
+    """
+
+    def __init__(self, name: str, limit: int, run: Callable[[Row], Outcome], wake: Callable[[], None]) -> None:
+        self._name = name
+        self._run = run
+        self._wake = wake
+        self._lock = threads.Lock()
+        self._ready: deque[Row] = deque()  # this and what follows: under _lock
+        self._running: set[tuple[int, int]] = set()  # (id, attempt): a rescued job may be here twice
+        self._outcomes: list[Outcome] = []
+        self._crew = Crew(name, limit)
+
+    def put(self, rows: Iterable[Row]) -> None:
+        """Take rows in hand and have threads run them."""
+        with self._lock:
+            self._ready.extend(rows)
+            crew = self._crew
+            wanted = min(crew.limit - crew.drains, len(self._ready))
+            crew.drains += wanted
+        for _ in range(wanted):
+            crew.executor.submit(self._drain, crew)
+
+    def take_outcomes(self) -> list[Outcome]:
+        """Give the outcomes that came in since the last call."""
+        with self._lock:
+            outcomes, self._outcomes = self._outcomes, []
+        return outcomes
+
+    def in_hand(self) -> int:
+        """Count the jobs that are ready or running, and the outcomes not yet taken."""
+        with self._lock:
+            return len(self._ready) + len(self._running) + len(self._outcomes)
+
+    def give_back(self) -> list[Unfinished]:
+        """Let go of the rows that no thread has begun."""
+        with self._lock:
+            rows, self._ready = self._ready, deque()
+        return [Unfinished(row[0], row[2], False) for row in rows]
+
+    def running(self) -> list[Unfinished]:
+        """Give the jobs that run now."""
+        with self._lock:
+            return [Unfinished(id, attempt, True) for id, attempt in self._running]
+
+    def resize(self, limit: int) -> None:
+        """Run at most `limit` jobs at once from now on; a crew of another size takes over the rows not begun."""
+        with self._lock:
+            if limit == self._crew.limit:
+                return
+            retired, self._crew = self._crew, Crew(self._name, limit)
+        retired.executor.shutdown(wait=False)
+        self.put(())
+
+    def close(self) -> None:
+        """Let the threads end after what they run; nothing may be put afterwards."""
+        with self._lock:
+            crew = self._crew
+        crew.executor.shutdown(wait=False)
+
+    def _drain(self, crew: Crew) -> None:
+        row = self._next(crew, None)
+        while row is not None:
+            outcome = self._run(row)
+            row = self._next(crew, outcome)
+            self._wake()
+
+    def _next(self, crew: Crew, outcome: Outcome | None) -> Row | None:
+        """Hand an outcome in and take the next row; where there is none, the drain task ends."""
+        with self._lock:
+            if outcome is not None:
+                self._running.discard((outcome.id, outcome.attempt))
+                self._outcomes.append(outcome)
+            if crew is not self._crew or not self._ready:
+                crew.drains -= 1
+                return None
+            row = self._ready.popleft()
+            self._running.add((row[0], row[2]))
+            return row

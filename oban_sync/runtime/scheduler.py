@@ -1,0 +1,145 @@
+"""The scheduler thread: stages jobs at the instant they are due, and does the timed duties of a node.
+
+It sleeps until the earliest due time that it knows: from its last look, from an announcement of another process, or
+from a retry of its own node. Each `interval` it looks anyway, for jobs that nobody announced.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+
+from oban_sync import clock
+from oban_sync.errors import DatabaseRefused, DatabaseUnavailable
+from oban_sync.lifecycle import rescue, stage
+from oban_sync.runtime import threads
+from oban_sync.runtime.heartbeat import Heartbeat
+from oban_sync.runtime.producer import Producer
+from oban_sync.store.connection import Link
+from oban_sync.store.statements import Statements
+
+logger = logging.getLogger(__name__)
+
+RESCUE_SECONDS = 2.0
+CLEAN_SECONDS = 60.0
+
+
+class Duty:
+    """Something done again and again; `due` is written by the scheduler thread only."""
+
+    def __init__(self, seconds: float, act: Callable[[], None]) -> None:
+        self.seconds = seconds
+        self.act = act
+        self.due = 0.0
+
+
+class Scheduler:
+    """Stages jobs for one node.
+
+    Args:
+        name: Name of its thread.
+        interval: Longest seconds between two looks.
+        limit: Most jobs staged by one statement.
+        rescue_after: Seconds after which a job of another library's dead node is taken.
+        link: Its own connection.
+        statements: Its tables.
+        producers: Queue to producer.
+        heartbeat: Knows whether this node may judge others.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        interval: float,
+        limit: int,
+        rescue_after: float,
+        link: Link,
+        statements: Statements,
+        producers: Mapping[str, Producer],
+        heartbeat: Heartbeat,
+    ) -> None:
+        self._limit = limit
+        self._rescue_after = rescue_after
+        self._link = link
+        self._statements = statements
+        self._producers = producers
+        self._heartbeat = heartbeat
+        self._inbox = threads.Inbox()
+        self._offset = 0.0  # the database's clock minus ours; this and what follows: the scheduler thread only
+        self._staging = Duty(interval, self._stage)
+        self._duties = [self._staging, Duty(RESCUE_SECONDS, self._rescue), Duty(CLEAN_SECONDS, self._clean)]
+        self._failing = False
+        self.thread = threads.spawn(f"{name}-scheduler", self._work)
+
+    def due_in(self, seconds: float) -> None:
+        """Tell it that a job is due in so many seconds from now."""
+        self._inbox.put(("monotonic", clock.monotonic() + seconds))
+
+    def due_at(self, epoch: float) -> None:
+        """Tell it that a job is due at an instant of the database's clock."""
+        self._inbox.put(("epoch", epoch))
+
+    def look(self) -> None:
+        """Have it look for due jobs now."""
+        self._inbox.put(("monotonic", 0.0))
+
+    def stop(self) -> None:
+        """Have it end."""
+        self._inbox.put(("stop", 0.0))
+
+    def _work(self) -> None:
+        while self._listen():
+            for duty in self._duties:
+                if clock.monotonic() >= duty.due:
+                    duty.due = clock.monotonic() + duty.seconds
+                    self._guarded(duty.act)
+        self._link.close()
+
+    def _listen(self) -> bool:
+        """Wait for the next duty or a message; say whether to go on."""
+        wait = min(duty.due for duty in self._duties) - clock.monotonic()
+        for kind, when in self._inbox.take(wait):
+            if kind == "stop":
+                return False
+            due = when if kind == "monotonic" else when - self._offset
+            self._staging.due = min(self._staging.due, due)
+        return True
+
+    def _guarded(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+            self._failing = False
+        except (DatabaseUnavailable, DatabaseRefused) as error:
+            if not self._failing:
+                logger.warning("scheduler waits for PostgreSQL: %s", error)
+            self._failing = True
+            for producer in self._producers.values():
+                producer.look()
+
+    def _stage(self) -> None:
+        sent = clock.monotonic()
+        staged = stage.stage(self._link, self._statements, limit=self._limit)
+        self._offset = staged.now - (sent + clock.monotonic()) / 2
+        if staged.next_in is not None:
+            self._staging.due = min(self._staging.due, sent + staged.next_in)
+        if sum(staged.queues.values()) >= self._limit:
+            self._staging.due = 0.0
+        elsewhere = []
+        for queue, count in staged.queues.items():
+            producer = self._producers.get(queue)
+            if producer is None or producer.free() < count:
+                elsewhere.append(queue)
+            if producer is not None:
+                producer.look()
+        if elsewhere:
+            stage.notify(self._link, self._statements, elsewhere)
+
+    def _rescue(self) -> None:
+        if not self._heartbeat.may_judge():
+            return
+        judge = next(iter(self._producers.values())).place.owner
+        rescue.rescue(self._link, self._statements, judge=judge, rescue_after=self._rescue_after)
+
+    def _clean(self) -> None:
+        rescue.clean(self._link, self._statements, self._producers)

@@ -1,0 +1,185 @@
+"""The parts of a running node, in the order in which they start and stop. Nobody else knows that order."""
+
+from __future__ import annotations
+
+import logging
+import os
+import weakref
+from typing import Any
+from uuid import UUID
+
+from oban_sync import clock
+from oban_sync.config import Config
+from oban_sync.errors import DatabaseRefused, DatabaseUnavailable
+from oban_sync.lifecycle.run import Place
+from oban_sync.runtime import threads
+from oban_sync.runtime.heartbeat import Heartbeat
+from oban_sync.runtime.notifier import Notifier
+from oban_sync.runtime.producer import Producer
+from oban_sync.runtime.scheduler import Scheduler
+from oban_sync.store.connection import Link
+from oban_sync.store.source import Source
+from oban_sync.store.statements import OWNER_MARK, Statements
+
+logger = logging.getLogger(__name__)
+
+LISTEN_SECONDS = 5.0
+
+_services: weakref.WeakSet[Service] = weakref.WeakSet()
+_registered: set[str] = set()  # holds one word once the end of the interpreter is ours to see
+
+
+class Service:
+    """Runs the queues of one instance in this process, from construction until `stop`.
+
+    Raises:
+        DatabaseUnavailable: PostgreSQL cannot be reached; nothing was started.
+    """
+
+    def __init__(self, config: Config, source: Source, statements: Statements) -> None:
+        self.process = os.getpid()
+        self._config, self._source, self._statements = config, source, statements
+        self._name = f"oban-{config.name}"
+        self._scheduler: Scheduler | None = None
+        owners = {new_owner(): queue for queue in config.queues}
+        self._heartbeat = self._beating(owners)
+        self.producers = {queue: self._producing(queue, owner) for owner, queue in owners.items()}
+        self._scheduler = self._scheduling()
+        self._notifier = Notifier(
+            self._name,
+            link=self._link("notifier", direct=True),
+            handlers={statements.insert_channel: self._inserted, statements.due_channel: self._scheduler.due_at},
+            reconnected=self._look,
+        )
+        self._notifier.wait(LISTEN_SECONDS)
+        _watch_exit(self)
+
+    def stop(self, *, grace: float | None, exiting: bool) -> None:
+        """Fetch nothing more, wait for the jobs that run, and end.
+
+        Args:
+            grace: Seconds to wait; None: for ever.
+            exiting: Whether the process ends next. Jobs that still run then go to other nodes as the last act of this
+                one; otherwise their lease is kept, and what they did written, until their threads end.
+        """
+        assert self._scheduler is not None  # noqa: S101 - set by the constructor
+        deadline = None if grace is None else clock.monotonic() + grace
+        self._scheduler.stop()
+        for producer in self.producers.values():
+            producer.stop()
+        if not threads.join_all([producer.thread for producer in self.producers.values()], deadline):
+            self._end()
+        elif exiting:
+            self._hand_back()
+        else:
+            unfinished = [job.id for producer in self.producers.values() for job in producer.queue.running()]
+            logger.warning(
+                "stopped, but %d jobs still run and are kept until they end: %s", len(unfinished), unfinished
+            )
+            self._reaper = threads.spawn(f"{self._name}-reaper", self._end_later)
+
+    def wait(self) -> None:
+        """Wait for the jobs that a `stop` left running."""
+        threads.join_all([producer.thread for producer in self.producers.values()])
+
+    def _end_later(self) -> None:
+        self.wait()
+        self._end()
+
+    def _end(self) -> None:
+        self._heartbeat.stop()
+        self._notifier.stop()
+        threads.join_all([self._heartbeat.thread, self._notifier.thread], clock.monotonic() + LISTEN_SECONDS)
+        _services.discard(self)
+
+    def _hand_back(self) -> None:
+        link = self._link("hand-back")
+        for queue, producer in self.producers.items():
+            try:
+                ids = [job.id for job in producer.hand_back(link)]
+                logger.warning("handed back %d jobs of queue %s that did not end in time: %s", len(ids), queue, ids)
+            except (DatabaseUnavailable, DatabaseRefused) as error:
+                logger.error("could not hand back jobs of queue %s, other nodes will take them: %s", queue, error)
+        link.close()
+
+    def _beating(self, owners: dict[str, str]) -> Heartbeat:
+        return Heartbeat(
+            self._name,
+            instance=self._config.name,
+            node=self._config.node,
+            owners={owner: (queue, self._meta(queue)) for owner, queue in owners.items()},
+            link=self._link("heartbeat", direct=True),
+            statements=self._statements,
+        )
+
+    def _producing(self, queue: str, owner: str) -> Producer:
+        options = self._config.queues[queue]
+        return Producer(
+            f"{self._name}-{queue}",
+            Place(queue, self._config.node, owner),
+            limit=options.limit,
+            paused=options.paused,
+            poll_seconds=self._config.stage_interval,
+            link=self._link(queue),
+            statements=self._statements,
+            may_fetch=self._heartbeat.fresh,
+            delayed=self._delayed,
+        )
+
+    def _scheduling(self) -> Scheduler:
+        return Scheduler(
+            self._name,
+            interval=self._config.stage_interval,
+            limit=self._config.stage_limit,
+            rescue_after=self._config.rescue_after,
+            link=self._link("scheduler"),
+            statements=self._statements,
+            producers=self.producers,
+            heartbeat=self._heartbeat,
+        )
+
+    def _link(self, role: str, *, direct: bool = False) -> Link:
+        dsn = self._config.notifier_dsn if direct else None
+        return self._source.link(f"oban_sync:{self._config.node}:{role}"[:63], dsn=dsn)
+
+    def _meta(self, queue: str) -> dict[str, Any]:
+        options = self._config.queues[queue]
+        return {**options.meta, "local_limit": options.limit, "paused": options.paused}
+
+    def _inserted(self, payload: Any) -> None:
+        producer = self.producers.get(payload["queue"])
+        if producer is not None:
+            producer.look()
+
+    def _delayed(self, seconds: float) -> None:
+        if self._scheduler is not None:
+            self._scheduler.due_in(seconds)
+
+    def _look(self) -> None:
+        for producer in self.producers.values():
+            producer.look()
+        if self._scheduler is not None:
+            self._scheduler.look()
+
+
+def new_owner() -> str:
+    """Make the name of one start of one queue: a UUID of version 8 that begins with our mark."""
+    random = int.from_bytes(os.urandom(12), "big")
+    bits = (int(OWNER_MARK, 16) << 96) | random
+    bits = (bits & ~(0xF << 76)) | (8 << 76)
+    return str(UUID(int=(bits & ~(0x3 << 62)) | (0x2 << 62)))
+
+
+def _watch_exit(service: Service) -> None:
+    _services.add(service)
+    if not _registered:
+        _registered.add("exit")
+        threads.at_exit(_stop_all)
+
+
+def _stop_all() -> None:
+    """Stop what runs when the interpreter ends. It waits for the threads in any case, so wait for the acks too."""
+    for service in list(_services):
+        if service.process == os.getpid():
+            service.stop(grace=service._config.shutdown_grace_period, exiting=False)
+            service.wait()

@@ -1,0 +1,79 @@
+"""How threads begin, talk and end: the only place that makes them."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
+from threading import Event, Lock, Thread
+from typing import Any
+
+from oban_sync import clock
+
+__all__ = ["Event", "Inbox", "Lock", "Thread", "at_exit", "executor", "join_all", "spawn"]
+
+logger = logging.getLogger(__name__)
+
+
+class Inbox:
+    """Messages to one thread. Any thread puts; its owner alone takes."""
+
+    def __init__(self) -> None:
+        self._messages: SimpleQueue[Any] = SimpleQueue()
+
+    def put(self, message: Any) -> None:
+        """Leave a message; never waits."""
+        self._messages.put(message)
+
+    def take(self, timeout: float) -> list[Any]:
+        """Wait at most `timeout` seconds for a message, and give all that are there."""
+        found: list[Any] = []
+        try:
+            found.append(self._messages.get(timeout=timeout) if timeout > 0 else self._messages.get_nowait())
+            while True:
+                found.append(self._messages.get_nowait())
+        except Empty:
+            return found
+
+
+def spawn(name: str, target: Callable[[], None]) -> Thread:
+    """Start a thread that logs what it dies of, and that does not keep the interpreter alive."""
+
+    def run() -> None:
+        try:
+            target()
+        except BaseException:
+            logger.critical("thread %s died", name, exc_info=True)
+            raise
+
+    thread = Thread(target=run, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+def join_all(threads: Iterable[Thread], deadline: float | None = None) -> list[Thread]:
+    """Wait for threads until a monotonic deadline, and give those that still run."""
+    waited = list(threads)
+    for thread in waited:
+        thread.join(None if deadline is None else max(0.0, deadline - clock.monotonic()))
+    return [thread for thread in waited if thread.is_alive()]
+
+
+def executor(name: str, limit: int) -> ThreadPoolExecutor:
+    """Make the threads of a queue, named after it."""
+    return ThreadPoolExecutor(limit, thread_name_prefix=name)
+
+
+def at_exit(function: Callable[[], None]) -> None:
+    """Call a function when the interpreter ends, before it waits for the threads of executors.
+
+    `atexit` comes after that wait, so that a queue could never be stopped there.
+    """
+    register = getattr(threading, "_register_atexit", None)
+    try:
+        (register or atexit.register)(function)
+    except RuntimeError:  # the interpreter is ending already
+        logger.debug("too late to register %r", function)

@@ -1,0 +1,170 @@
+"""Where our own connections come from: a DSN, a psycopg pool, or a SQLAlchemy engine.
+
+A source belongs to the process that uses it. After a fork the child makes connections of its own and leaves those of
+its parent alone: it does not even close them, since that would say goodbye on the parent's socket.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg_pool import ConnectionPool
+
+from oban_sync.errors import ConfigError
+from oban_sync.store.connection import Link, create_pool, pool_source
+from oban_sync.store.handles import Handle, adapt
+
+_abandoned: list[ConnectionPool] = []  # pools of a parent process, kept so that nothing ever closes them
+
+
+class Source:
+    """Gives connections to one instance.
+
+    Args:
+        pool: A psycopg pool of the caller's.
+        dsn: A connection string, for a pool of our own, or for connections of our own beside an engine.
+        engine: A SQLAlchemy engine over psycopg or psycopg2.
+        options: Sizes and times of a pool of our own.
+
+    Raises:
+        ConfigError: None or several are given (`engine` and `dsn` go together), or one is of another kind.
+    """
+
+    def __init__(
+        self,
+        *,
+        pool: ConnectionPool | None = None,
+        dsn: str | None = None,
+        engine: Any = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        given = [name for name, value in (("pool", pool), ("dsn", dsn), ("engine", engine)) if value is not None]
+        if len(given) != 1 and given != ["dsn", "engine"]:
+            raise ConfigError(f"expected one of pool=, dsn= and engine=, got {' and '.join(given) or 'none'}")
+        _check_kinds(pool, dsn, engine)
+        self._engine = engine
+        self._dsn = dsn
+        self._options = dict(options or {})
+        self._pool = pool
+        self._owns_pool = pool is None
+        self._process = os.getpid()
+        self._links: tuple[str, dict[str, Any]] | None = None
+
+    @contextmanager
+    def connection(self) -> Iterator[Any]:
+        """Lend a connection in a transaction that commits at the end of the block."""
+        self._own()
+        if self._engine is not None:
+            with self._engine.begin() as connection:
+                yield connection
+        else:
+            with self._opened().connection() as connection:
+                yield connection
+
+    @contextmanager
+    def handle(self) -> Iterator[Handle]:
+        """Lend a way to run single statements, each a transaction of its own."""
+        with self.connection() as connection:
+            if not isinstance(connection, psycopg.Connection) or connection.autocommit:
+                yield adapt(connection)
+                return
+            connection.set_autocommit(True)  # a flag of the client: spares the round trips of BEGIN and COMMIT
+            try:
+                yield adapt(connection)
+            finally:
+                if not connection.closed:
+                    connection.set_autocommit(False)
+
+    @contextmanager
+    def psycopg_connection(self) -> Iterator[psycopg.Connection[Any]]:
+        """Lend a psycopg connection in autocommit, made for this block where the source has none."""
+        conninfo, kwargs = self.link_source()
+        with psycopg.connect(conninfo, **{**kwargs, "autocommit": True}) as connection:
+            yield connection
+
+    def link(self, name: str, *, dsn: str | None = None) -> Link:
+        """Make a connection for a thread of ours; `dsn` names another way to the same database."""
+        conninfo, kwargs = self.link_source() if dsn is None else (dsn, {})
+        return Link(conninfo, name=name, kwargs=kwargs)
+
+    def link_source(self) -> tuple[str, dict[str, Any]]:
+        """Give the connection string and options from which connections of our own are made.
+
+        Raises:
+            ConfigError: The engine's connections do not tell how they were made.
+        """
+        if self._links is None:
+            if self._engine is not None and self._dsn is None:
+                self._links = _engine_source(self._engine), {}
+            else:
+                self._links = pool_source(self._pool) if self._pool is not None else (str(self._dsn), {})
+        return self._links
+
+    def close(self) -> None:
+        """Close the pool, if it is our own and of this process; a later use opens another."""
+        if self._owns_pool and self._pool is not None and self._process == os.getpid():
+            pool, self._pool = self._pool, None
+            pool.close()
+
+    def _opened(self) -> ConnectionPool:
+        if self._pool is None:
+            conninfo, kwargs = self.link_source()
+            self._pool = create_pool(conninfo, kwargs=kwargs, **self._options)
+        if self._pool.closed:
+            self._pool.open()  # raises where it was closed: a pool opens once
+        return self._pool
+
+    def _own(self) -> None:
+        """Leave what a parent process opened, if this process is its child."""
+        if self._process == os.getpid():
+            return
+        if self._engine is not None:
+            self._engine.dispose(close=False)
+        elif self._pool is not None:
+            self._links = pool_source(self._pool)
+            sizes = {"min_size": self._pool.min_size, "max_size": self._pool.max_size, "timeout": self._pool.timeout}
+            self._options = {**sizes, **self._options}
+            _abandoned.append(self._pool)
+            self._pool, self._owns_pool = None, True
+        self._process = os.getpid()
+
+
+def _check_kinds(pool: object, dsn: object, engine: object) -> None:
+    if pool is not None and not isinstance(pool, ConnectionPool):
+        raise ConfigError(f"expected pool= to be a psycopg_pool.ConnectionPool, got {type(pool).__name__}")
+    if dsn is not None:
+        if not isinstance(dsn, str):
+            raise ConfigError(f"expected dsn= to be a str, got {type(dsn).__name__}")
+        try:
+            conninfo_to_dict(dsn)
+        except psycopg.Error:
+            raise ConfigError("expected dsn= to be a libpq connection string or postgresql:// URI") from None
+    if engine is not None and (not hasattr(engine, "dialect") or not hasattr(engine, "begin")):
+        raise ConfigError(f"expected engine= to be a SQLAlchemy Engine, got {type(engine).__name__}")
+    if engine is not None and (engine.dialect.name != "postgresql" or engine.dialect.is_async):
+        kind = "an asynchronous one" if engine.dialect.is_async else f"one for {engine.dialect.name}"
+        raise ConfigError(f"expected engine= for PostgreSQL over psycopg or psycopg2, got {kind}")
+
+
+def _engine_source(engine: Any) -> str:
+    """Ask a live connection of an engine how it was made; its URL may be empty where the engine has a creator."""
+    with engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        info: Any = getattr(driver, "info", None)
+        parameters = getattr(info, "get_parameters", None) or (lambda: info.dsn_parameters)
+        try:
+            known = {key: value for key, value in parameters().items() if value}
+            password = info.password
+        except AttributeError:
+            raise ConfigError(
+                f"expected engine= over psycopg or psycopg2 to run queues with, got one over {engine.dialect.driver}: "
+                f"pass dsn= for the connections of the queues"
+            ) from None
+    for noise in ("application_name", "fallback_application_name", "client_encoding", "replication"):
+        known.pop(noise, None)
+    return make_conninfo(**known, **({"password": password} if password else {}))
