@@ -274,6 +274,8 @@ def _queue_name(value: Any) -> str:
 
 
 def _queue(queue: str, options: Any) -> QueueConfig:
+    if isinstance(options, QueueConfig):
+        return options
     given = dict(options) if isinstance(options, Mapping) else {"limit": options}
     limit = positive_integer(f"limit of queue {queue!r}", given.pop("limit", 10))
     paused = boolean(f"paused of queue {queue!r}", given.pop("paused", False))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
@@ -145,8 +145,8 @@ class Oban:
             DatabaseUnavailable: PostgreSQL cannot be reached.
         """
         if self._config.queues and not self.running:
-            with self._source.psycopg_connection() as conn:
-                schema.verify(conn, self._statements)
+            with closing(self._source.link("oban_sync:verify")) as link:
+                schema.verify(link, self._statements)
             node = config.default_node() if self._names_node else self._config.node
             self._service = Service(replace(self._config, node=node), self._source, self._statements)
         return self

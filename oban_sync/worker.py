@@ -14,14 +14,14 @@ from functools import update_wrapper
 from typing import Any, ClassVar, Generic, ParamSpec, Protocol, TypeVar
 
 from oban_sync import instances, schedule
-from oban_sync import job as jobs
 from oban_sync.errors import UnknownWorker, WorkerError
-from oban_sync.job import Job
+from oban_sync.job import FIELDS, Job
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_current: ContextVar[Job | None] = ContextVar("oban_current_job", default=None)
+current: ContextVar[Job | None] = ContextVar("oban_current_job", default=None)
+"""The job of this thread; set by the run alone."""
 
 
 class Worker(Protocol):
@@ -60,7 +60,7 @@ _registry: dict[str, Performer] = {}  # written by the decorators only
 
 def current_job() -> Job | None:
     """Give the job that runs in this thread, or None outside of jobs."""
-    return _current.get()
+    return current.get()
 
 
 def resolve(name: str) -> Performer:
@@ -162,7 +162,7 @@ class JobFunction(Generic[P, R]):
         self._signature = inspect.signature(function)
         self._oban_name, self._opts = oban, overrides
         self._worker_name = name or f"{function.__module__}.{function.__qualname__}"
-        self._taken = {"conn", *jobs.FIELDS} & set(self._signature.parameters)
+        self._taken = {"conn", *FIELDS} & set(self._signature.parameters)
         _register(self._worker_name, self._processor, fixed=name is not None)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -171,7 +171,7 @@ class JobFunction(Generic[P, R]):
 
     def new(self, *args: Any, **kwargs: Any) -> Job:
         """Build a job from the function's arguments and overrides of the job's fields, without storing it."""
-        overrides = {key: kwargs.pop(key) for key in list(kwargs) if key in jobs.FIELDS and key not in self._taken}
+        overrides = {key: kwargs.pop(key) for key in list(kwargs) if key in FIELDS and key not in self._taken}
         return _build(self._worker_name, self._opts, self._as_args(args, kwargs), overrides)
 
     def enqueue(self, *args: Any, **kwargs: Any) -> Job:
@@ -231,7 +231,7 @@ def _build(name: str, defaults: dict[str, Any], args: Mapping[str, Any] | None, 
     if params.keys() & set(schedule.KEYS):
         defaults = {key: value for key, value in defaults.items() if key not in schedule.KEYS}
     merged = {**defaults, **params}
-    unknown = merged.keys() - jobs.FIELDS
+    unknown = merged.keys() - FIELDS
     extra = {key: merged.pop(key) for key in unknown} if unknown else None
     return Job(merged.pop("worker", name), args=args, extra=extra, **merged)
 

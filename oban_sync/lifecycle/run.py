@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from oban_sync import backoff, clock, codec, telemetry, worker
+from oban_sync import backoff, clock, codec, telemetry
 from oban_sync.errors import UnknownWorker
 from oban_sync.job import Cancel, Job, Record, Snooze
 from oban_sync.lifecycle.outcome import Outcome, clamped, storable
 from oban_sync.store import rows
+from oban_sync.worker import current, resolve
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ def run(row: tuple[Any, ...], place: Place) -> Outcome:
 
 def run_job(job: Job) -> Outcome:
     """Run one job to its outcome."""
-    token = worker._current.set(job)
+    token = current.set(job)
     started = clock.monotonic()
     telemetry.execute("oban.job.start", {"job": job, "monotonic_time": int(started * 1e9)})
     try:
@@ -61,7 +62,7 @@ def run_job(job: Job) -> Outcome:
         outcome = classify(job, processor, result)
         _report(job, outcome, result, started)
     finally:
-        worker._current.reset(token)
+        current.reset(token)
     return outcome
 
 
@@ -69,7 +70,7 @@ def perform(job: Job) -> tuple[Any, Any]:
     """Find the worker and call it; give it and what it returned, or a Failure in place of what it raised."""
     processor = None
     try:
-        processor = worker.resolve(job.worker)()
+        processor = resolve(job.worker)()
         result = processor.process(job)
         if inspect.iscoroutine(result):
             result.close()

@@ -13,6 +13,7 @@ import psycopg
 from psycopg_pool import ConnectionPool
 
 from oban_sync.errors import ObanError, SchemaMissing
+from oban_sync.store.connection import Link
 from oban_sync.store.statements import LOCK_CLASS, Statements
 
 VERSIONS = ("v01",)
@@ -76,18 +77,19 @@ def script(folders: tuple[str, ...], statements: Statements) -> str:
     return "\n".join(parts)
 
 
-def verify(connection: psycopg.Connection[Any], statements: Statements) -> None:
+def verify(link: Link, statements: Statements) -> None:
     """Check that the tables are there.
 
     Raises:
         SchemaMissing: One of them is not.
+        DatabaseUnavailable: PostgreSQL cannot be reached.
     """
-    missing = connection.execute(statements["verify_structure"], {"prefix": statements.prefix}).fetchall()
+    missing = link.execute(statements["verify_structure"], {"prefix": statements.prefix})
     if missing:
         prefix = "" if statements.prefix == "public" else f" --prefix {statements.prefix}"
         raise SchemaMissing(
             f"The '{missing[0][0]}' table is missing in schema '{statements.prefix}' of database "
-            f"'{connection.info.dbname}': run `oban-sync install --dsn ...{prefix}` first"
+            f"'{link.connect().info.dbname}': run `oban-sync install --dsn ...{prefix}` first"
         )
 
 

@@ -80,13 +80,6 @@ class Source:
                 if not connection.closed:
                     connection.set_autocommit(False)
 
-    @contextmanager
-    def psycopg_connection(self) -> Iterator[psycopg.Connection[Any]]:
-        """Lend a psycopg connection in autocommit, made for this block where the source has none."""
-        conninfo, kwargs = self.link_source()
-        with psycopg.connect(conninfo, **{**kwargs, "autocommit": True}) as connection:
-            yield connection
-
     def link(self, name: str, *, dsn: str | None = None) -> Link:
         """Make a connection for a thread of ours; `dsn` names another way to the same database."""
         conninfo, kwargs = self.link_source() if dsn is None else (dsn, {})

@@ -1,0 +1,114 @@
+"""`oban-sync start`: run queues until a signal ends them."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterable
+from types import FrameType
+from typing import Any
+
+import click
+
+from oban_sync import __version__
+from oban_sync import config as options
+from oban_sync.errors import ConfigError
+from oban_sync.oban import Oban
+from oban_sync.telemetry import logger as job_log
+from oban_sync.worker import registered
+
+logger = logging.getLogger("oban_sync")
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+@click.command()
+@click.option("--dsn", help="Connection string, else OBAN_DSN, else dsn in oban.toml.")
+@click.option("--queues", help="Queues with their limits: default:10,mail:5; else OBAN_QUEUES or oban.toml.")
+@click.option("--import", "modules", multiple=True, metavar="MODULE", help="Module that defines workers; repeatable.")
+@click.option("--prefix", help="Schema that holds the tables (public).")
+@click.option("--node", help="Name of this process among all nodes.")
+@click.option("--grace", type=float, help="Seconds that running jobs get at a stop (15).")
+@click.option("--config", type=click.Path(dir_okay=False), help="File of options instead of ./oban.toml.")
+@click.option("--log-level", type=click.Choice(LEVELS, case_sensitive=False), default="INFO", show_default=True)
+def start(modules: tuple[str, ...], grace: float | None, config: str | None, log_level: str, **given: Any) -> None:
+    """Run queues until SIGTERM or SIGINT.
+
+    A first signal stops fetching and waits for running jobs up to the grace period; a second one ends at once. What
+    still runs then goes to other nodes.
+    """
+    _log_to_stderr(log_level)
+    found = options.load(config, shutdown_grace_period=grace, **given)
+    if found["dsn"] is None:
+        raise ConfigError("expected a database: pass --dsn, set OBAN_DSN, or put dsn into oban.toml")
+    if not found["queues"]:
+        raise ConfigError("expected queues to run: pass --queues default:10, set OBAN_QUEUES, or fill oban.toml")
+    _import(modules)
+    names = ("dsn", "name", "node", "prefix", "queues", "shutdown_grace_period", "stager", "lifeline", "notifier")
+    oban = Oban(**{name: found[name] for name in names})
+    signals = Signals()
+    oban.start()
+    _announce(found)
+    received = signals.wait()
+    logger.info("%s: stopping, running jobs get %s s", received.name, found["shutdown_grace_period"])
+    oban.stop(exiting=True)
+    logger.info("stopped")
+    _leave(1 if received is signal.SIGINT else 0)
+
+
+class Signals:
+    """Receives SIGTERM and SIGINT: the first is waited for, the second ends the process at once."""
+
+    def __init__(self) -> None:
+        self._reader, self._writer = os.pipe()
+        self._seen = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._handle)
+
+    def wait(self) -> signal.Signals:
+        """Wait for the first signal."""
+        return signal.Signals(os.read(self._reader, 1)[0])
+
+    def _handle(self, number: int, _: FrameType | None) -> None:
+        if self._seen:
+            _leave(128 + number)
+        self._seen = True
+        os.write(self._writer, bytes([number]))
+
+
+def _import(modules: Iterable[str]) -> None:
+    sys.path.insert(0, os.getcwd())
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+                raise
+            raise ConfigError(f"expected --import to name a module, found none called {module}") from None
+    if not registered():
+        raise ConfigError("expected workers to run, found none: pass --import for each module that defines some")
+
+
+def _announce(found: dict[str, Any]) -> None:
+    queues = ", ".join(f"{name}:{queue.limit}" for name, queue in found["queues"].items())
+    logger.info(
+        "oban-sync %s runs queues %s in schema %s, process %s", __version__, queues, found["prefix"], os.getpid()
+    )
+    logger.info("workers: %s", ", ".join(registered()))
+
+
+def _log_to_stderr(level: str) -> None:
+    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+    job_log.attach()
+
+
+def _leave(code: int) -> None:
+    """End the process without waiting for threads, which may hold a job that never ends."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,138 @@
+"""A real PostgreSQL for every test: embedded, or the one that OBAN_SYNC_TEST_DSN names.
+
+Each test that asks for `dsn` gets a database of its own, copied from a template with the tables installed.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+from psycopg_pool import ConnectionPool
+
+from oban_sync import Oban, embedded, schema, telemetry
+
+TEMPLATE = f"oban_sync_template_{os.getpid()}"
+
+
+@pytest.fixture(scope="session")
+def server_dsn() -> Iterator[str]:
+    """A server that tests may make databases on."""
+    given = os.environ.get("OBAN_SYNC_TEST_DSN")
+    if given:
+        yield given
+    else:
+        with embedded.start() as server:
+            yield server.dsn()
+
+
+@pytest.fixture(scope="session")
+def template(server_dsn: str) -> Iterator[str]:
+    """The name of a database with the tables installed, on which nothing may connect."""
+    with psycopg.connect(server_dsn, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {TEMPLATE}")
+        with psycopg.connect(make_conninfo(server_dsn, dbname=TEMPLATE), autocommit=True) as inside:
+            schema.install(inside)
+        yield TEMPLATE
+        connection.execute(f"DROP DATABASE {TEMPLATE} WITH (FORCE)")
+
+
+@pytest.fixture
+def make_database(server_dsn: str) -> Iterator[Callable[[str], str]]:
+    """Make databases that go with the test: from a template to a DSN."""
+    names: list[str] = []
+
+    def make(template: str = "template0") -> str:
+        names.append(f"oban_sync_{uuid.uuid4().hex[:12]}")
+        with psycopg.connect(server_dsn, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {names[-1]} TEMPLATE {template}")
+        return make_conninfo(server_dsn, dbname=names[-1])
+
+    yield make
+    with psycopg.connect(server_dsn, autocommit=True) as connection:
+        for name in names:
+            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def empty_dsn(make_database: Callable[[str], str]) -> str:
+    """A database of this test's own, without tables."""
+    return make_database("template0")
+
+
+@pytest.fixture
+def dsn(template: str, make_database: Callable[[str], str]) -> str:
+    """A database of this test's own, with the tables installed."""
+    return make_database(template)
+
+
+@pytest.fixture
+def db(dsn: str) -> Iterator[psycopg.Connection]:
+    """A connection in autocommit, to look at the rows with."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def pool(dsn: str) -> Iterator[ConnectionPool]:
+    with ConnectionPool(dsn, min_size=1, max_size=5, open=True) as pool:
+        yield pool
+
+
+@pytest.fixture
+def oban(dsn: str) -> Iterator[Oban]:
+    """A client of the default name."""
+    oban = Oban(dsn=dsn)
+    yield oban
+    oban.stop()
+
+
+class Events:
+    """Waits for what jobs do, by their telemetry."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self.seen: list[tuple[str, dict]] = []
+
+    def __call__(self, event: str, meta: dict) -> None:
+        with self._changed:
+            self.seen.append((event, meta))
+            self._changed.notify_all()
+
+    def wait(self, count: int, event: str = "", timeout: float = 20.0) -> list[dict]:
+        """Wait for so many events, whose name ends so."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self._matching(event)) >= count, timeout), self.seen
+            return self._matching(event)
+
+    def _matching(self, event: str) -> list[dict]:
+        return [meta for name, meta in self.seen if name.endswith(event)]
+
+
+@pytest.fixture
+def events() -> Iterator[Events]:
+    """All events of jobs in this process from now on."""
+    events = Events()
+    telemetry.attach("tests", telemetry.EVENTS, events)
+    yield events
+    telemetry.detach("tests")
+
+
+@pytest.fixture
+def eventually() -> Callable[..., object]:
+    """Wait until a function gives something true, and give that."""
+
+    def wait(probe: Callable[[], object], timeout: float = 20.0) -> object:
+        deadline = time.monotonic() + timeout
+        while not (found := probe()):
+            assert time.monotonic() < deadline, f"not in {timeout} s: {probe}"
+            time.sleep(0.01)
+        return found
+
+    return wait
