@@ -31,10 +31,18 @@ def eventually(condition, what, seconds=20.0):
         time.sleep(0.01)
 
 
+def listed(column):
+    done = subprocess.run(["ps", "-Aww", "-o", f"{column}="], capture_output=True, text=True, check=True)
+    return [line.strip() for line in done.stdout.splitlines()]
+
+
+def pids():
+    return listed("pid")
+
+
 def processes(directory):
     """Return the command lines that name the directory, but for the holders'."""
-    listed = subprocess.run(["ps", "-Aww", "-o", "args="], capture_output=True, text=True, check=True).stdout
-    return [line for line in listed.splitlines() if str(directory) in line and HOLDER.name not in line]
+    return [line for line in listed("args") if str(directory) in line and HOLDER.name not in line]
 
 
 def private_directories():
@@ -48,6 +56,12 @@ def supervisor_of(directory):
 def pretend_started(directory):
     directory.mkdir()
     (directory / "holders.lock").touch()
+
+
+def kill(pid):
+    """Kill a process that is nobody's child, and wait for its end."""
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: str(pid) not in pids(), f"process {pid} is gone")
 
 
 def value(dsn, query):
@@ -135,6 +149,23 @@ def place():
         shutil.rmtree(parent)
 
 
+@pytest.fixture(scope="module")
+def finished_cluster():
+    """Yield a directory that was started and stopped, to be copied: initdb is what takes the time."""
+    parent = Path(tempfile.mkdtemp(prefix="test-embedded-", dir="/tmp"))
+    parent.chmod(0o755)
+    embedded.start(parent / "data").stop()
+    yield parent / "data"
+    shutil.rmtree(parent)
+
+
+@pytest.fixture
+def cluster(finished_cluster, place):
+    """Return a data directory of the test's own, with a cluster in it."""
+    subprocess.run(["cp", "-pR", finished_cluster, place], check=True)
+    return place
+
+
 def test_private_server_is_durable_unreachable_from_outside_and_removed():
     with embedded.start() as server:
         expected = {
@@ -201,20 +232,19 @@ def test_last_of_two_holders_decides_and_data_stays(hold, place):
         assert value(again.dsn(), "select n from kept") == 7
 
 
-def test_starting_and_stopping_at_once_is_safe(hold, place):
-    embedded.start(place).stop()
+def test_starting_and_stopping_at_once_is_safe(hold, cluster):
     for _ in range(2):
-        leaving = embedded.start(place)
-        joining = hold(place)
+        leaving = embedded.start(cluster)
+        joining = hold(cluster)
         leaving.stop()
         joining.ready()
         assert value(joining.dsn, "select 1") == 1
         joining.end(signal.SIGKILL)
 
 
-def test_stop_leaves_the_other_holds_of_the_same_process(place):
-    with embedded.start(place) as server:
-        other = embedded.start(place)
+def test_stop_leaves_the_other_holds_of_the_same_process(cluster):
+    with embedded.start(cluster) as server:
+        other = embedded.start(cluster)
         other.stop()
         other.stop()
         assert value(server.dsn(), "select 1") == 1
@@ -223,8 +253,8 @@ def test_stop_leaves_the_other_holds_of_the_same_process(place):
 
 
 @pytest.mark.parametrize("command", ["fork", "spawn"])
-def test_children_do_not_keep_the_server(hold, command):
-    holder = hold().ready()
+def test_children_do_not_keep_the_server(hold, cluster, command):
+    holder = hold(cluster).ready()
     child = holder.ask(command)["child"]
     try:
         assert value(holder.dsn, "select 1") == 1
@@ -273,45 +303,45 @@ def test_crashed_server_comes_back(server):
     eventually(answers, "a new server answers")
 
 
-def test_killed_supervisor_takes_the_server_along_and_is_replaced(place):
-    with embedded.start(place) as server:
+def test_killed_supervisor_takes_the_server_along_and_is_replaced(cluster):
+    with embedded.start(cluster) as server:
         execute(server.dsn(), "create table kept as select 7 as n")
-        os.kill(supervisor_of(server.directory), signal.SIGKILL)
-        with embedded.start(place) as successor:
+        kill(supervisor_of(server.directory))
+        with embedded.start(cluster) as successor:
             assert successor.dsn() == server.dsn()
             assert value(successor.dsn(), "select n from kept") == 7
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a child does not learn of its parent's death")
-def test_killed_supervisor_and_holder_leave_no_server(hold, place):
-    holder = hold(place).ready()
-    os.kill(supervisor_of(place), signal.SIGKILL)
+def test_killed_supervisor_and_holder_leave_no_server(hold, cluster):
+    holder = hold(cluster).ready()
+    os.kill(supervisor_of(cluster), signal.SIGKILL)
     holder.end(signal.SIGKILL)
-    gone(place)
+    gone(cluster)
 
 
-def test_terminated_supervisor_stops_the_server(hold):
-    holder = hold().ready()
-    os.kill(supervisor_of(holder.directory), signal.SIGTERM)
-    gone(holder.directory)
-    assert not holder.directory.exists()
+def test_terminated_supervisor_stays_for_its_holders(server):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        os.kill(supervisor_of(server.directory), number)
+    server.restart("immediate")
+    assert value(server.dsn(), "select 1") == 1
 
 
-def test_stale_pid_file_of_a_crashed_machine_is_no_obstacle(hold, place):
-    holder = hold(place).ready()
+def test_stale_pid_file_of_a_crashed_machine_is_no_obstacle(hold, cluster):
+    holder = hold(cluster).ready()
     execute(holder.dsn, "create table kept as select 7 as n")
-    pid_file = place / "pgdata" / "postmaster.pid"
+    pid_file = cluster / "pgdata" / "postmaster.pid"
     stale = pid_file.read_text().split("\n", 1)[1]
-    owner = place.stat()
-    supervisor, postmaster = supervisor_of(place), holder.postmaster
+    owner = cluster.stat()
+    supervisor, postmaster = supervisor_of(cluster), holder.postmaster
     os.kill(supervisor, signal.SIGSTOP)  # so that it starts nothing
     for pid in (postmaster, supervisor, holder.process.pid):
         os.kill(pid, signal.SIGKILL)
-    gone(place)
+    gone(cluster)
     bystander = subprocess.Popen(["sleep", "1000"], user=owner.st_uid if os.geteuid() == 0 else None)
     try:
         pid_file.write_text(f"{bystander.pid}\n{stale}")  # the number is another process's by now
-        with embedded.start(place) as server:
+        with embedded.start(cluster) as server:
             assert value(server.dsn(), "select n from kept") == 7
         assert bystander.poll() is None
     finally:
@@ -333,7 +363,7 @@ def test_long_path_has_its_socket_elsewhere(place):
         socket_directory = (server.directory / "socket").readlink()
         assert len(str(socket_directory)) < 90
         assert stat.S_IMODE(socket_directory.stat().st_mode) == 0o700
-        os.kill(supervisor_of(server.directory), signal.SIGKILL)
+        kill(supervisor_of(server.directory))
         with embedded.start(server.directory) as successor:
             assert successor.dsn() == server.dsn()
     assert not socket_directory.exists()
@@ -359,10 +389,10 @@ def test_settings_that_cannot_be_are_refused(settings, message):
         embedded.start(settings=settings)
 
 
-def test_refused_start_says_why_and_leaves_nothing(place):
+def test_refused_start_says_why_and_leaves_nothing(cluster):
     with pytest.raises(EmbeddedError, match=r'(?s)last lines:.*parameter "no_such"'):
-        embedded.start(place, settings={"no_such": "1"})
-    with embedded.start(place) as server:
+        embedded.start(cluster, settings={"no_such": "1"})
+    with embedded.start(cluster) as server:
         assert value(server.dsn(), "select 1") == 1
 
 
