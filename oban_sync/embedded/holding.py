@@ -45,10 +45,6 @@ class LockFile:
             return False
         return True
 
-    def unlock(self) -> None:
-        """Give the lock up and keep the file open."""
-        fcntl.flock(self._fd, fcntl.LOCK_UN)
-
     def read(self) -> str:
         """Return what the file says."""
         return os.pread(self._fd, 100, 0).decode()

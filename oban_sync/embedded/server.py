@@ -237,9 +237,12 @@ def start(data: str | os.PathLike[str] | None = None, *, settings: Mapping[str, 
     Without `data` the server is private and its directory temporary: it is removed when the server stops. With `data`
     all processes that start the same directory share one server, and the data stays. The server stops when the last
     holder is gone: returned, killed or crashed. A forked child does not hold it: call `start(data)` there if it is to
-    outlive its parent. `settings` are PostgreSQL's own (`{"shared_buffers": "256MB"}`); those of the process that
-    starts the server count, not those of one that joins it. As root, PostgreSQL runs as the owner of `data`, or as
-    nobody.
+    outlive its parent.
+
+    `settings` are PostgreSQL's own (`{"shared_buffers": "256MB"}`); those of the process that starts the server count,
+    not those of one that joins it. As root, PostgreSQL runs as the owner of `data`, or as nobody. A service manager
+    that signals every process of a service signals PostgreSQL too, which then takes no new connections: under systemd,
+    set `KillMode=mixed`.
 
     Raises:
         EmbeddedError: PostgreSQL was not found or did not start, or the directory is not for this; the message says

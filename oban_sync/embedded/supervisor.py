@@ -1,9 +1,10 @@
 """Run PostgreSQL for as long as some process holds its directory, then stop it and go.
 
 A program of its own, started by path with nothing but the standard library, so that it is small and quick. One thread
-waits for the holders' lock; the main thread waits for signals: a child that ended is started again, SIGTERM (sent by
-the thread when no holder is left, or by a shutdown of the machine) ends the program. The last line of standard output
-is "ready", or the output says why there is no server; it is then closed.
+waits for the holders' lock; the main thread waits for signals: a child that ended is started again, SIGUSR1 (sent by
+the thread when no holder is left) ends the program. SIGTERM does not: holders that were told to end as well still need
+the server to finish their work. The last line of standard output is "ready", or the output says why there is no
+server; it is then closed.
 
 As root this program works in a directory that belongs to an unprivileged account: it follows no link in there.
 """
@@ -25,14 +26,16 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, NamedTuple
 
 START_SECONDS = 600.0  # recovery after a crash is part of the start and may have much to do
 _PR_SET_PDEATHSIG = 1
 SOCKET_PREFIX = "oban-socket-"
 _SOCKET_DIRECTORY_BYTES = 88  # sun_path has 104 bytes (macOS), the socket's name needs 15
 _LOG_LIMIT = 16 * 1024 * 1024
-_WAKE = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}
+_ALONE = signal.SIGUSR1
+_WAKE = {signal.SIGCHLD, _ALONE}
+_UNHEARD = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 _STOP = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0))  # fast, immediate, and the hammer
 
 
@@ -65,7 +68,7 @@ class Supervisor:
         self._libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
     def run(self) -> None:
-        """Serve until told to stop; say "ready" or the reason for a refusal."""
+        """Serve until no holder is left; say "ready" or the reason for a refusal."""
         try:
             if self._start():
                 self._watch()
@@ -182,7 +185,7 @@ class Supervisor:
         with self._open_log() as log:
             self._postgres = self._spawn(["postgres", "-D", str(self._pgdata), *options], log)
 
-    def _spawn(self, command: list[str], log: Any) -> subprocess.Popen[bytes]:
+    def _spawn(self, command: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
         account = self._plan.account
         return subprocess.Popen(  # noqa: S603 - PostgreSQL's own programs
             [os.path.join(self._plan.binaries, command[0]), *command[1:]],
@@ -206,7 +209,7 @@ class Supervisor:
     def _await_ready(self) -> None:
         assert self._postgres  # noqa: S101 - for the type checker
         deadline = time.monotonic() + START_SECONDS
-        while not self._is_ready() and signal.SIGTERM not in signal.sigpending():
+        while not self._is_ready() and _ALONE not in signal.sigpending():
             if self._postgres.poll() is not None:
                 raise Refused(f"PostgreSQL did not start; its last lines:\n{self._log_tail()}")
             if time.monotonic() > deadline:
@@ -229,7 +232,7 @@ class Supervisor:
         return int(lines[0]) if lines and lines[0].isdigit() else 0
 
     def _watch(self) -> None:
-        """Start PostgreSQL again whenever it ends, until told to stop."""
+        """Start PostgreSQL again whenever it ends, until no holder is left."""
         assert self._postgres  # noqa: S101 - for the type checker
         pause = 0.0
         born = time.monotonic()
@@ -256,7 +259,7 @@ class Supervisor:
         if self._plan.private:
             shutil.rmtree(self._home, ignore_errors=True)
 
-    def _open_log(self) -> Any:
+    def _open_log(self) -> IO[bytes]:
         fd = os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         if self._plan.account:
             os.fchown(fd, *self._plan.account)
@@ -305,7 +308,7 @@ def _report(text: str, log: Path) -> None:
 
 def _leave_when_alone(fd: int) -> None:
     fcntl.flock(fd, fcntl.LOCK_EX)
-    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), _ALONE)
 
 
 def main() -> None:
@@ -315,8 +318,7 @@ def main() -> None:
         os._exit(0)
     os.umask(0o077)
     signal.signal(signal.SIGCHLD, lambda *_: None)  # an ignored signal may not wake a sigwait
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_BLOCK, _WAKE)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _WAKE | _UNHEARD)
     # The lock that says "supervised" has the lower number: if this program is killed, it is the first that is released.
     alive = os.open(os.path.join(plan.home, "supervisor.lock"), os.O_RDWR | os.O_CLOEXEC)
     fcntl.flock(alive, fcntl.LOCK_EX)
