@@ -66,10 +66,44 @@ def empty_dsn(make_database: Callable[[str], str]) -> str:
     return make_database("template0")
 
 
+@pytest.fixture(scope="session")
+def clean(server_dsn: str) -> Iterator[list[str]]:
+    """Databases with empty tables that no test uses, to spare making one a test."""
+    names: list[str] = []
+    yield names
+    with psycopg.connect(server_dsn, autocommit=True) as connection:
+        for name in names:
+            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
 @pytest.fixture
-def dsn(template: str, make_database: Callable[[str], str]) -> str:
+def dsn(server_dsn: str, template: str, clean: list[str]) -> Iterator[str]:
     """A database of this test's own, with the tables installed."""
-    return make_database(template)
+    name = clean.pop() if clean else f"oban_sync_{uuid.uuid4().hex[:12]}"
+    found = make_conninfo(server_dsn, dbname=name)
+    with psycopg.connect(server_dsn, autocommit=True) as connection:
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        yield found
+        users = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = %s", (name,)).fetchone()
+        if users == (0,) and _emptied(found):
+            clean.append(name)
+        else:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _emptied(dsn: str) -> bool:
+    """Empty the tables; say whether the database holds nothing else."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        found = connection.execute(
+            "SELECT count(*) FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace"
+            " WHERE relkind IN ('r', 'v', 'S') AND nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema'"
+        ).fetchone()
+        tables = ("oban_jobs", "oban_producers", "oban_leaders", "oban_jobs_id_seq", "oban_sync_migrations")
+        if found != (len(tables),):
+            return False
+        connection.execute("TRUNCATE oban_jobs, oban_producers, oban_leaders RESTART IDENTITY")
+        return True
 
 
 @pytest.fixture
