@@ -1,0 +1,129 @@
+"""Several processes on one database: they share its jobs, outlive each other, and stop in time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from oban_sync import Oban
+from tests import nodes_work
+
+JOBS = 10_000
+
+Node = subprocess.Popen[str]
+
+
+@pytest.fixture
+def start_node(dsn: str, tmp_path: Path) -> Iterator[Callable[..., Node]]:
+    """Start `oban-sync start` processes, and see that none outlives the test."""
+    nodes: list[Node] = []
+
+    def start(queues: str = "default:10", *options: str) -> Node:
+        command = [sys.executable, "-m", "oban_sync", "start", "--dsn", dsn, "--queues", queues]
+        command += ["--import", "tests.nodes_work", "--log-level", "WARNING", *options]
+        environment = {**os.environ, "EFFECTS_DSN": dsn}
+        root = Path(__file__).parent.parent
+        with (tmp_path / f"node-{len(nodes)}.log").open("w") as log:
+            nodes.append(subprocess.Popen(command, env=environment, cwd=root, stdout=log, stderr=log, text=True))
+        return nodes[-1]
+
+    yield start
+    for node in nodes:
+        if node.poll() is None:
+            node.kill()
+        node.wait()
+
+
+def counts(db: psycopg.Connection) -> dict[str, int]:
+    return dict(db.execute("SELECT state::text, count(*) FROM oban_jobs GROUP BY 1").fetchall())
+
+
+def executing(db: psycopg.Connection, at_least: int = 1) -> Callable[[], bool]:
+    return lambda: counts(db).get("executing", 0) >= at_least
+
+
+def test_two_nodes_complete_every_job_although_one_is_killed(
+    oban: Oban, db: psycopg.Connection, start_node: Callable[..., Node], eventually: Callable[..., Any]
+) -> None:
+    db.execute(nodes_work.EFFECTS)
+    oban.enqueue_many(nodes_work.Effect.new({"n": n}) for n in range(JOBS))
+    first, _ = start_node(), start_node()
+    eventually(lambda: counts(db).get("completed", 0) > JOBS // 4)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    start_node()
+    eventually(lambda: counts(db) == {"completed": JOBS}, timeout=60)
+    effects, runs, most = db.execute("SELECT count(*), sum(runs), max(runs) FROM effects").fetchone()
+    assert effects == JOBS
+    assert runs - effects <= 10, "only what the killed node had begun may run twice"
+    assert most <= 2
+    errors = db.execute("SELECT count(*) FROM oban_jobs WHERE attempt > 1 AND errors::text NOT LIKE '%ended before%'")
+    assert errors.fetchone() == (0,)
+
+
+def test_jobs_of_a_killed_lone_node_run_again_when_it_is_back(
+    oban: Oban, db: psycopg.Connection, start_node: Callable[..., Node], eventually: Callable[..., Any]
+) -> None:
+    jobs = oban.enqueue_many(nodes_work.Sleep.new({"seconds": 3600}) for _ in range(3))
+    node = start_node("default:3")
+    eventually(executing(db, 3))
+    node.kill()
+    node.wait()
+    db.execute("UPDATE oban_jobs SET args = '{\"seconds\": 0}'")
+    start_node("default:3")
+    eventually(lambda: counts(db) == {"completed": 3}, timeout=40)
+    rows = db.execute("SELECT id, attempt, meta->'rescued', jsonb_array_length(errors) FROM oban_jobs ORDER BY id")
+    assert rows.fetchall() == [(job.id, 2, 1, 1) for job in jobs]
+
+
+def test_a_killed_last_attempt_is_discarded_and_not_run_again(
+    oban: Oban, db: psycopg.Connection, start_node: Callable[..., Node], eventually: Callable[..., Any]
+) -> None:
+    oban.enqueue(nodes_work.Sleep.new({"seconds": 3600}, max_attempts=1))
+    node = start_node()
+    eventually(executing(db))
+    node.kill()
+    node.wait()
+    start_node()
+    eventually(lambda: counts(db) == {"discarded": 1}, timeout=40)
+    attempt, errors = db.execute("SELECT attempt, errors FROM oban_jobs").fetchone()
+    assert attempt == 1
+    assert "ended before the job did" in errors[0]["error"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_a_node_and_hands_back_what_does_not_end(
+    oban: Oban, db: psycopg.Connection, start_node: Callable[..., Node], eventually: Callable[..., Any], number: int
+) -> None:
+    oban.enqueue_many(nodes_work.Sleep.new({"seconds": seconds}) for seconds in (3600, 0.5, 0))
+    node = start_node("default:2", "--grace", "1")
+    eventually(lambda: counts(db) == {"executing": 2, "completed": 1} or counts(db) == {"executing": 2, "available": 1})
+    node.send_signal(number)
+    assert node.wait(timeout=20) == (0 if number == signal.SIGTERM else 1)
+    eventually(lambda: counts(db).get("available", 0) >= 1)
+    long = db.execute("SELECT state::text, attempt, meta FROM oban_jobs ORDER BY id LIMIT 1").fetchone()
+    assert long == ("available", 0, {"handed_back": 1})
+    assert counts(db).get("executing", 0) == 0
+
+
+def test_a_second_signal_ends_a_node_at_once(
+    oban: Oban, db: psycopg.Connection, start_node: Callable[..., Node], eventually: Callable[..., Any]
+) -> None:
+    oban.enqueue(nodes_work.Sleep.new({"seconds": 3600}))
+    node = start_node("default:1", "--grace", "3600")
+    eventually(executing(db))
+    node.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + 20
+    while node.poll() is None and time.monotonic() < deadline:
+        node.send_signal(signal.SIGTERM)
+        time.sleep(0.05)
+    assert node.wait(timeout=1) == 128 + signal.SIGTERM
