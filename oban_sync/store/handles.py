@@ -84,14 +84,9 @@ def _psycopg(connection: psycopg.Connection[Any]) -> Handle:
 def _sqlalchemy(conn: Any) -> Handle | None:
     if "sqlalchemy" not in sys.modules:
         return None
-    import sqlalchemy.ext.asyncio as sqlalchemy_async
     from sqlalchemy import Connection, Engine, orm
 
-    if isinstance(
-        conn, sqlalchemy_async.AsyncSession | sqlalchemy_async.AsyncConnection | sqlalchemy_async.AsyncEngine
-    ):
-        raise _asynchronous(conn)
-    if isinstance(conn, sqlalchemy_async.async_scoped_session):
+    if type(conn).__module__.startswith("sqlalchemy.ext.asyncio"):
         raise _asynchronous(conn)
     if isinstance(conn, Engine | orm.sessionmaker):
         raise HandleError(
