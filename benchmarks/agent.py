@@ -1,0 +1,99 @@
+"""The process in which a system works: it does what the measuring process asks for, one request a line.
+
+python -m benchmarks.agent benchmarks.systems.ours 'host=... dbname=...'
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any, Protocol, TypedDict
+
+OPERATIONS = ("install", "empty", "fill", "check", "enqueue", "bulk", "start", "stop", "send", "schedule")
+
+LaneArgs = Sequence[Any]
+
+
+class Checked(TypedDict):
+    """How the stored jobs ended.
+
+    Attributes:
+        jobs: How many there are.
+        completed: How many of them completed.
+        flawed: How many have another attempt than the first, or errors.
+        last: When the last one completed, seconds since 1970; None: none did.
+    """
+
+    jobs: int
+    completed: int
+    flawed: int
+    last: float | None
+
+
+class System(Protocol):
+    """What a queue is asked to do. One that cannot do something leaves the method out, and those workloads with it.
+
+    Jobs are numbered from 1 by their args `{"id": 1}`. A job of kind `noop` calls `Lane.start(id)` and no more, one of
+    kind `sleep` sleeps 10 ms after that.
+    """
+
+    def install(self) -> None:
+        """Create what the queue needs in the database."""
+
+    def empty(self) -> None:
+        """Delete all jobs and begin their ids anew."""
+
+    def fill(self, jobs: int, kind: str, delay: float) -> None:
+        """Store jobs in any way, due in `delay` seconds; nobody measures it."""
+
+    def check(self) -> Checked:
+        """Say how the stored jobs ended."""
+
+    def enqueue(self, jobs: int, threads: int) -> float:
+        """Store jobs one by one, shared among threads that are connected before, and give the seconds it took."""
+
+    def bulk(self, calls: int, size: int) -> dict[str, float]:
+        """Store jobs by the way for many, check the order of their ids, and give the seconds.
+
+        Returns:
+            `call`: seconds in the calls; `whole`: with the making of what they take.
+        """
+
+    def start(self, slots: int, mode: str, lane: LaneArgs) -> None:
+        """Start to run jobs, in threads beside this one. Mode `drain` is for a full queue, `wait` for an idle one."""
+
+    def stop(self) -> None:
+        """Stop that."""
+
+    def send(self, pauses: Sequence[float]) -> list[tuple[float, float]]:
+        """Store a job after each pause, and give CLOCK_MONOTONIC before and after each call."""
+
+    def schedule(self, delays: Sequence[float]) -> list[float]:
+        """Store jobs due in so many seconds from their call, and give the due times, seconds since 1970."""
+
+
+def main(module: str, dsn: str) -> None:
+    """Answer requests until the input ends."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what a library prints is no answer
+    system = importlib.import_module(module).make(dsn)
+    print(json.dumps({"result": [name for name in OPERATIONS if hasattr(system, name)]}), file=answers)
+    for line in sys.stdin:
+        print(json.dumps(answer(system, json.loads(line))), file=answers)
+    os._exit(0)  # whoever asked has gone: do not wait for jobs
+
+
+def answer(system: Any, request: dict[str, Any]) -> dict[str, Any]:
+    """Do one request."""
+    try:
+        return {"result": getattr(system, request.pop("do"))(**request)}
+    except Exception:
+        return {"error": traceback.format_exc()}
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,72 @@
+"""The PostgreSQL to measure on: an embedded one of our own, durable, or the one of a DSN."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from oban_sync import embedded
+
+SETTINGS = {"shared_buffers": "1GB", "fsync": "on", "synchronous_commit": "on"}
+
+
+class Databases:
+    """A server on which each system gets a database of its own, dropped at the end.
+
+    Args:
+        dsn: A database of that server, as a user that may create others.
+    """
+
+    def __init__(self, dsn: str) -> None:
+        self._connection: psycopg.Connection[tuple[Any, ...]] = psycopg.connect(dsn, autocommit=True)
+        self._dsn = dsn
+        self._names: list[str] = []
+
+    def create(self, name: str) -> str:
+        """Make a database, and give its DSN."""
+        full = f"benchmarks_{os.getpid()}_{name.replace(' ', '_')}"
+        self._connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(full)))
+        self._names.append(full)
+        return make_conninfo(self._dsn, dbname=full)
+
+    def settle(self, dsn: str) -> None:
+        """Bring a database into the state it has after a while: statistics made, dead rows gone, pages written."""
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute("VACUUM ANALYZE")
+        self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Have all pages written, so that a checkpoint is less likely to fall into a measurement."""
+        self._connection.execute("CHECKPOINT")
+
+    def setting(self, name: str) -> str:
+        """Give the value of a setting."""
+        row = self._connection.execute("SELECT current_setting(%s)", (name,)).fetchone()
+        assert row is not None
+        return str(row[0])
+
+    def close(self) -> None:
+        """Drop the databases."""
+        for name in self._names:
+            self._connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        self._connection.close()
+
+
+@contextmanager
+def databases(dsn: str | None) -> Iterator[Databases]:
+    """Connect to a server, or start one of our own for the block."""
+    if dsn is None:
+        with embedded.start(settings=SETTINGS) as server, databases(server.dsn()) as found:
+            yield found
+        return
+    found = Databases(dsn)
+    try:
+        yield found
+    finally:
+        found.close()

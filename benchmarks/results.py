@@ -1,0 +1,78 @@
+"""Figures of several rounds, and what is said of them."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+OURS = "oban_sync"
+
+
+@dataclass(slots=True)
+class Result:
+    """What one system reached in one workload.
+
+    Attributes:
+        group: The workload's name on the command line.
+        workload: What was measured, in words.
+        system: Who did it.
+        unit: Of the values.
+        runs: A value a round.
+    """
+
+    group: str
+    workload: str
+    system: str
+    unit: str
+    runs: list[float] = field(default_factory=list)
+
+    @property
+    def value(self) -> float:
+        """The median of the rounds."""
+        return statistics.median(self.runs)
+
+
+class Results:
+    """All figures of one run of the tool, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str], Result] = {}
+
+    def add(self, group: str, workload: str, system: str, unit: str, value: float) -> None:
+        """Take the figure of one round."""
+        result = self._found.setdefault((workload, system), Result(group, workload, system, unit))
+        result.runs.append(value)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Give a JSON object for each system in each workload; `ratio_to_ours` is its value divided by ours."""
+        return [
+            {
+                "workload": result.workload,
+                "system": result.system,
+                "value": result.value,
+                "unit": result.unit,
+                "ratio_to_ours": self.ratio(result),
+                "runs": result.runs,
+            }
+            for result in self
+        ]
+
+    def ratio(self, result: Result) -> float | None:
+        """Divide a system's figure by ours, round by round, and give the median; None: we have no figure."""
+        ours = self._found.get((result.workload, OURS))
+        if ours is None:
+            return None
+        ratios = [its / own for its, own in zip(result.runs, ours.runs, strict=False) if own]
+        return statistics.median(ratios) if ratios else None
+
+    def __iter__(self) -> Any:
+        return iter(self._found.values())
+
+
+def percentile(values: Iterable[float], percent: float) -> float:
+    """Give the smallest value that so many percent of the values do not exceed."""
+    ordered: Sequence[float] = sorted(values)
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]

@@ -1,0 +1,51 @@
+"""The run: every workload in rounds, in each of which every system has its turn."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from benchmarks.database import Databases, databases
+from benchmarks.options import Options
+from benchmarks.registry import SYSTEMS, Workload, workloads
+from benchmarks.results import Results
+from benchmarks.subject import Subject
+
+
+def run(options: Options) -> Results:
+    """Measure everything that was asked for."""
+    results = Results()
+    with databases(options.dsn) as server, subjects(server, options) as systems:
+        for workload in workloads(options.sizes):
+            if workload.group in options.groups:
+                measure(workload, systems, options.rounds, server, results)
+    return results
+
+
+@contextmanager
+def subjects(server: Databases, options: Options) -> Iterator[list[Subject]]:
+    """Prepare every system for the block."""
+    with ExitStack() as stack:
+        found = []
+        for name, spec in SYSTEMS.items():
+            subject = Subject(name, spec, server, set(options.cpus))
+            stack.callback(subject.close)
+            found.append(subject)
+        yield found
+
+
+def measure(workload: Workload, systems: list[Subject], rounds: int, server: Databases, results: Results) -> None:
+    """Measure one workload. Each round begins with another system, so that none has the better place."""
+    able = [system for system in systems if system.can(*workload.operations)]
+    for number in range(rounds):
+        turn = number % len(able)
+        for system in able[turn:] + able[:turn]:
+            server.checkpoint()
+            figures = workload.measure(system)
+            if not isinstance(figures, dict):
+                figures = {"": figures}
+            for part, value in figures.items():
+                name = f"{workload.name}: {part}" if part else workload.name
+                results.add(workload.group, name, system.name, workload.unit, value)
+                print(f"{name}, {system.name}: {value:,.2f} {workload.unit}", file=sys.stderr)

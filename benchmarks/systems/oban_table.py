@@ -1,0 +1,67 @@
+"""The table that oban_sync and bare SQL share: made, filled and checked in the same way for both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from benchmarks.agent import Checked
+from oban_sync import schema
+
+QUEUE = "bench"
+NOOP = "benchmarks.Noop"
+SLEEP = "benchmarks.Sleep"
+
+_FILL = """
+INSERT INTO oban_jobs (state, queue, worker, args, scheduled_at)
+SELECT
+  CASE WHEN %(delay)s > 0 THEN 'scheduled' ELSE 'available' END::oban_job_state,
+  %(queue)s, %(worker)s, jsonb_build_object('id', id),
+  timezone('UTC', clock_timestamp()) + make_interval(secs => %(delay)s)
+FROM generate_series(1, %(jobs)s) AS id
+"""
+_CHECK = """
+SELECT
+  count(*) AS jobs,
+  count(*) FILTER (WHERE state = 'completed') AS completed,
+  count(*) FILTER (WHERE attempt <> 1 OR errors <> '[]') AS flawed,
+  CAST(extract(epoch FROM max(completed_at)) AS float8) AS last
+FROM oban_jobs
+"""
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+class Table:
+    """The jobs of one database.
+
+    Args:
+        dsn: The database.
+    """
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+        self._connection: Connection | None = None
+
+    @property
+    def connection(self) -> Connection:
+        """A connection in autocommit, made when it is asked for."""
+        if self._connection is None:
+            self._connection = psycopg.connect(self.dsn, autocommit=True)
+        return self._connection
+
+    def install(self) -> None:
+        schema.install(self.connection)
+
+    def empty(self) -> None:
+        self.connection.execute("TRUNCATE oban_jobs RESTART IDENTITY")
+
+    def fill(self, jobs: int, kind: str, delay: float) -> None:
+        worker = {"noop": NOOP, "sleep": SLEEP}[kind]
+        self.connection.execute(_FILL, {"jobs": jobs, "queue": QUEUE, "worker": worker, "delay": float(delay)})
+
+    def check(self) -> Checked:
+        row = self.connection.execute(_CHECK).fetchone()
+        assert row is not None
+        return Checked(jobs=row[0], completed=row[1], flawed=row[2], last=row[3])

@@ -1,0 +1,1 @@
+"""What is measured: each module has functions from a subject and sizes to figures."""
