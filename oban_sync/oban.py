@@ -13,6 +13,7 @@ from oban_sync import config, instances
 from oban_sync.errors import ConfigError, JobError
 from oban_sync.job import Job
 from oban_sync.lifecycle import enqueue
+from oban_sync.runtime import threads
 from oban_sync.runtime.service import Service
 from oban_sync.store import handles, schema
 from oban_sync.store.connection import ConnectionPool, create_pool
@@ -79,7 +80,8 @@ class Oban:
         self._names_node = node is None
         self._statements = Statements(self._config.prefix)
         self._source = Source(pool=pool, dsn=dsn, engine=engine)
-        self._service: Service | None = None  # written by start() and stop() only
+        self._service: Service | None = None  # written by start(), under _starting, and by stop()
+        self._starting: dict[int, AbstractContextManager[Any]] = {}  # a lock by process: a fork may inherit a held one
         instances.register(self._config.name, self)
 
     @staticmethod
@@ -136,7 +138,7 @@ class Oban:
         self.stop()
 
     def start(self) -> Self:
-        """Start the queues, if there are any; a second call changes nothing.
+        """Start the queues, if there are any; a second call changes nothing, nor do calls of several threads at once.
 
         Call it in the process that is to run the jobs: after a fork, not before.
 
@@ -145,24 +147,30 @@ class Oban:
             DatabaseUnavailable: PostgreSQL cannot be reached.
         """
         if self._config.queues and not self.running:
-            with closing(self._source.link("oban_sync:verify")) as link:
-                schema.verify(link, self._statements)
-            node = config.default_node() if self._names_node else self._config.node
-            self._service = Service(replace(self._config, node=node), self._source, self._statements)
+            with self._starting.setdefault(os.getpid(), threads.Lock()):
+                if not self.running:
+                    self._service = self._serve()
         return self
 
-    def stop(self, *, exiting: bool = False) -> None:
+    def _serve(self) -> Service:
+        with closing(self._source.link("oban_sync:verify")) as link:
+            schema.verify(link, self._statements)
+        node = config.default_node() if self._names_node else self._config.node
+        return Service(replace(self._config, node=node), self._source, self._statements)
+
+    def stop(self, *, grace: float | None = None, exiting: bool = False) -> None:
         """Stop the queues: fetch nothing more, wait for running jobs up to `shutdown_grace_period`, and let go.
 
         A second call changes nothing, nor does one without `start`. Jobs that were fetched and not begun go back at
         once. A job that runs on keeps its lease, and its end is written, although this call returns.
 
         Args:
+            grace: Seconds to wait instead of `shutdown_grace_period`, for a host that has a deadline of its own.
             exiting: Promise that the process ends right after: jobs that still run go to other nodes as its last act.
         """
         service, self._service = self._service, None
         if service is not None and service.process == os.getpid():
-            service.stop(grace=self._config.shutdown_grace_period, exiting=exiting)
+            service.stop(grace=self._config.shutdown_grace_period if grace is None else grace, exiting=exiting)
         self._source.close()
 
     def enqueue(self, job: Job, *, conn: Any = None) -> Job:
