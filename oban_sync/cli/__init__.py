@@ -10,6 +10,7 @@ import click
 
 from oban_sync import __version__, schema
 from oban_sync import config as options
+from oban_sync.cli.demo import demo
 from oban_sync.cli.start import start
 from oban_sync.errors import ConfigError, ObanError
 from oban_sync.store.connection import Link
@@ -80,4 +81,5 @@ def _link(found: dict[str, Any]) -> Link:
     return Link(found["dsn"], name="oban_sync:install")
 
 
+main.add_command(demo)
 main.add_command(start)
