@@ -17,6 +17,7 @@ from oban_sync import __version__
 from oban_sync import config as options
 from oban_sync.errors import ConfigError
 from oban_sync.oban import Oban
+from oban_sync.store.connection import create_pool
 from oban_sync.telemetry import logger as job_log
 from oban_sync.worker import registered
 
@@ -47,8 +48,9 @@ def start(modules: tuple[str, ...], grace: float | None, config: str | None, log
     if not found["queues"]:
         raise ConfigError("expected queues to run: pass --queues default:10, set OBAN_QUEUES, or fill oban.toml")
     _import(modules)
-    names = ("dsn", "name", "node", "prefix", "queues", "shutdown_grace_period", "stager", "lifeline", "notifier")
-    oban = Oban(**{name: found[name] for name in names})
+    names = ("name", "node", "prefix", "queues", "shutdown_grace_period", "stager", "lifeline", "notifier")
+    pool = create_pool(found["dsn"], check=found["pool_check"], **options.pool_options(found))
+    oban = Oban(pool=pool, **{name: found[name] for name in names})
     signals = Signals()
     oban.start()
     _announce(found)

@@ -176,9 +176,10 @@ def create_pool(conninfo: str, *, check: bool = False, **options: Any) -> Connec
         check: Whether each connection is tried before it is lent.
         **options: More options of `psycopg_pool.ConnectionPool`.
     """
-    kwargs = {**KEEPALIVE, **options.pop("kwargs", {})}
+    sizes = {"min_size": 1, "max_size": 10, **options}
+    kwargs = {**KEEPALIVE, **sizes.pop("kwargs", {})}
     checking = ConnectionPool.check_connection if check else None
-    return ConnectionPool(conninfo, kwargs=kwargs, open=False, check=checking, **options)
+    return ConnectionPool(conninfo, kwargs=kwargs, open=False, check=checking, **sizes)
 
 
 def pool_source(pool: ConnectionPool) -> tuple[str, dict[str, Any]]:

@@ -10,11 +10,12 @@ import inspect
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+from psycopg.pq import PipelineStatus
 from psycopg.rows import tuple_row
 
 from oban_sync.errors import HandleClosed, HandleError
@@ -38,17 +39,46 @@ class Handle:
 
     Attributes:
         execute: Run one statement and give its rows as tuples.
-        atomic: Make a context in which several statements succeed or fail as one.
+        command: Run one statement that has neither parameters nor rows.
         quiet: Whether NOTIFY must not be used (a transaction that is prepared refuses it).
     """
 
     execute: Execute
-    atomic: Callable[[], AbstractContextManager[Any]]
+    command: Callable[[str], object]
     quiet: bool = False
 
+    @contextmanager
+    def atomic(self) -> Iterator[None]:
+        """Have several statements succeed or fail as one: within a savepoint, or a transaction where none is open.
 
-def adapt(conn: Any) -> Handle:
+        The drivers' own blocks would not do: psycopg's commits what the caller has open where it began on an idle
+        connection, and psycopg2 has none for a connection in autocommit.
+        """
+        keep, undo = ["RELEASE SAVEPOINT oban_sync"], ["ROLLBACK TO SAVEPOINT oban_sync", "RELEASE SAVEPOINT oban_sync"]
+        try:
+            self.command("SAVEPOINT oban_sync")
+        except Exception as error:
+            if not _lacks_transaction(error):
+                raise
+            keep, undo = ["COMMIT"], ["ROLLBACK"]
+            self.command("BEGIN")
+        try:
+            yield
+        except BaseException:
+            with suppress(Exception):  # a broken connection has undone it, and the first error says more
+                for statement in undo:
+                    self.command(statement)
+            raise
+        for statement in keep:
+            self.command(statement)
+
+
+def adapt(conn: Any, *, prepare: bool | None = False) -> Handle:
     """Find the way into the transaction of a handle.
+
+    Args:
+        conn: The handle.
+        prepare: Whether a psycopg connection may prepare the statement; None leaves it to the connection.
 
     Raises:
         HandleClosed: It is closed.
@@ -59,9 +89,9 @@ def adapt(conn: Any) -> Handle:
     if isinstance(conn, psycopg.AsyncConnection | psycopg.AsyncCursor):
         raise _asynchronous(conn)
     if isinstance(conn, psycopg.Connection):
-        return _psycopg(conn)
+        return _psycopg(conn, prepare)
     if isinstance(conn, psycopg.Cursor | psycopg.ServerCursor):
-        return _psycopg(conn.connection)
+        return _psycopg(conn.connection, prepare)
     for adapter in (_sqlalchemy, _psycopg2, _django):
         handle = adapter(conn)
         if handle is not None:
@@ -69,16 +99,22 @@ def adapt(conn: Any) -> Handle:
     return _anything(conn)
 
 
-def _psycopg(connection: psycopg.Connection[Any]) -> Handle:
+def _psycopg(connection: psycopg.Connection[Any], prepare: bool | None) -> Handle:
     if connection.closed:
         raise _closed(connection)
 
     def execute(sql: str, params: Sequence[Any]) -> list[Row]:
         # A cursor of our own: the caller's may hold rows yet to be read, or be of a kind that refuses our parameters.
         cursor = psycopg.Cursor(connection, row_factory=tuple_row)
-        return cursor.execute(sql, params, prepare=False).fetchall()
+        return cursor.execute(sql, params, prepare=prepare).fetchall()
 
-    return Handle(execute, connection.transaction)
+    def command(sql: str) -> None:
+        # In pipeline mode an error comes, and what follows it is accepted, only after a round trip.
+        piped = connection.info.pipeline_status != PipelineStatus.OFF
+        with connection.pipeline() if piped else nullcontext():
+            psycopg.Cursor(connection).execute(sql, prepare=False)
+
+    return Handle(execute, command)
 
 
 def _sqlalchemy(conn: Any) -> Handle | None:
@@ -96,8 +132,14 @@ def _sqlalchemy(conn: Any) -> Handle | None:
     if isinstance(conn, orm.scoped_session):
         conn = conn()
     if isinstance(conn, orm.Session):
-        return _sqlalchemy_connection(_connection_of(conn), twophase=conn.twophase)
-    return _sqlalchemy_connection(conn, twophase=False) if isinstance(conn, Connection) else None
+        connection, twophase = _connection_of(conn), conn.twophase
+    elif isinstance(conn, Connection):
+        connection, twophase = conn, False
+    else:
+        return None
+    handle = on_engine(connection, twophase=twophase)
+    _warn_of_autocommit(connection)
+    return handle
 
 
 def _connection_of(session: Any) -> Any:
@@ -116,7 +158,13 @@ def _connection_of(session: Any) -> Any:
         raise
 
 
-def _sqlalchemy_connection(connection: Any, *, twophase: bool) -> Handle:
+def on_engine(connection: Any, *, twophase: bool = False) -> Handle:
+    """Find the way into a SQLAlchemy Connection, the caller's or our own.
+
+    Raises:
+        HandleClosed: It is closed.
+        HandleError: It is not on PostgreSQL over psycopg or psycopg2.
+    """
     from sqlalchemy import TwoPhaseTransaction
 
     if connection.closed:
@@ -127,6 +175,15 @@ def _sqlalchemy_connection(connection: Any, *, twophase: bool) -> Handle:
         raise HandleError(
             f"expected a SQLAlchemy engine over psycopg or psycopg2, got one over {connection.dialect.driver}"
         )
+
+    def execute(sql: str, params: Sequence[Any]) -> list[Row]:
+        return [tuple(row) for row in connection.exec_driver_sql(sql, tuple(params))]
+
+    twophase = twophase or isinstance(connection.get_transaction(), TwoPhaseTransaction)
+    return Handle(execute, connection.exec_driver_sql, quiet=twophase)
+
+
+def _warn_of_autocommit(connection: Any) -> None:
     if getattr(connection.connection.driver_connection, "autocommit", False):
         warnings.warn(
             "conn= is a SQLAlchemy handle whose engine is in AUTOCOMMIT: the job is stored at once, not with your "
@@ -134,12 +191,6 @@ def _sqlalchemy_connection(connection: Any, *, twophase: bool) -> Handle:
             AutocommitWarning,
             stacklevel=_outside(),
         )
-
-    def execute(sql: str, params: Sequence[Any]) -> list[Row]:
-        return [tuple(row) for row in connection.exec_driver_sql(sql, tuple(params))]
-
-    twophase = twophase or isinstance(connection.get_transaction(), TwoPhaseTransaction)
-    return Handle(execute, connection.begin_nested, quiet=twophase)
 
 
 def _psycopg2(conn: Any) -> Handle | None:
@@ -160,12 +211,11 @@ def _psycopg2(conn: Any) -> Handle | None:
             cursor.execute(sql, params)
             return [tuple(row) for row in cursor.fetchall()]
 
-    return Handle(execute, lambda: _savepoint(lambda sql: _psycopg2_command(connection, sql)))
+    def command(sql: str) -> None:
+        with connection.cursor(cursor_factory=extensions.cursor) as cursor:
+            cursor.execute(sql)
 
-
-def _psycopg2_command(connection: Any, sql: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(sql)
+    return Handle(execute, command)
 
 
 def _django(conn: Any) -> Handle | None:
@@ -173,14 +223,17 @@ def _django(conn: Any) -> Handle | None:
         return None
     if conn.vendor != "postgresql":
         raise HandleError(f"expected conn= on PostgreSQL, got Django's connection to {conn.vendor}")
-    from django.db import transaction
 
     def execute(sql: str, params: Sequence[Any]) -> list[Row]:
         with conn.cursor() as cursor:
             cursor.execute(sql, params)
             return [tuple(row) for row in cursor.fetchall()]
 
-    return Handle(execute, lambda: transaction.atomic(using=conn.alias))
+    def command(sql: str) -> None:
+        with conn.cursor() as cursor:
+            cursor.execute(sql)
+
+    return Handle(execute, command)
 
 
 def _anything(conn: Any) -> Handle:
@@ -203,24 +256,19 @@ def _anything(conn: Any) -> Handle:
             raise HandleError(f"expected {type(conn).__name__}.execute() to give something with fetchall()")
         return [tuple(row.values()) if isinstance(row, Mapping) else tuple(row) for row in source.fetchall()]
 
-    return Handle(execute, lambda: _savepoint(lambda sql: conn.execute(sql, ())))
+    return Handle(execute, lambda sql: conn.execute(sql, ()))
 
 
-@contextmanager
-def _savepoint(command: Callable[[str], Any]) -> Iterator[None]:
-    command("SAVEPOINT oban_sync")
-    try:
-        yield
-    except BaseException:
-        command("ROLLBACK TO SAVEPOINT oban_sync")
-        raise
-    command("RELEASE SAVEPOINT oban_sync")
+def _lacks_transaction(error: BaseException) -> bool:
+    """Whether a SAVEPOINT failed for want of a transaction, which leaves no mark on a connection in autocommit."""
+    causes = (error, getattr(error, "orig", None), error.__cause__)
+    return "25P01" in {getattr(cause, name, None) for cause in causes for name in ("sqlstate", "pgcode")}
 
 
 def _outside() -> int:
     """Give the stack level of the first caller outside of this package, for warnings to point at."""
     level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("oban_sync"):
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "oban_sync":
         level, frame = level + 1, frame.f_back
     return level
 

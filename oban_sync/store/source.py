@@ -7,7 +7,8 @@ its parent alone: it does not even close them, since that would say goodbye on t
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import weakref
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,6 +20,7 @@ from oban_sync.errors import ConfigError
 from oban_sync.store.connection import Link, create_pool, pool_source
 from oban_sync.store.handles import Handle, adapt
 
+_sources: weakref.WeakSet[Source] = weakref.WeakSet()
 _abandoned: list[ConnectionPool] = []  # pools of a parent process, kept so that nothing ever closes them
 
 
@@ -29,7 +31,6 @@ class Source:
         pool: A psycopg pool of the caller's.
         dsn: A connection string, for a pool of our own, or for connections of our own beside an engine.
         engine: A SQLAlchemy engine over psycopg or psycopg2.
-        options: Sizes and times of a pool of our own.
 
     Raises:
         ConfigError: None or several are given (`engine` and `dsn` go together), or one is of another kind.
@@ -41,7 +42,6 @@ class Source:
         pool: ConnectionPool | None = None,
         dsn: str | None = None,
         engine: Any = None,
-        options: Mapping[str, Any] | None = None,
     ) -> None:
         given = [name for name, value in (("pool", pool), ("dsn", dsn), ("engine", engine)) if value is not None]
         if len(given) != 1 and given != ["dsn", "engine"]:
@@ -49,21 +49,21 @@ class Source:
         _check_kinds(pool, dsn, engine)
         self._engine = engine
         self._dsn = dsn
-        self._options = dict(options or {})
-        self._pool = pool
         self._owns_pool = pool is None
-        self._process = os.getpid()
+        self._pool = pool if pool is not None or dsn is None or engine is not None else create_pool(dsn)
         self._links: tuple[str, dict[str, Any]] | None = None
+        _sources.add(self)
 
     @contextmanager
     def connection(self) -> Iterator[Any]:
         """Lend a connection in a transaction that commits at the end of the block."""
-        self._own()
-        if self._engine is not None:
+        if self._pool is None:
             with self._engine.begin() as connection:
                 yield connection
         else:
-            with self._opened().connection() as connection:
+            if self._pool.closed:
+                self._pool.open()  # refused where it was closed before: a pool opens once
+            with self._pool.connection() as connection:
                 yield connection
 
     @contextmanager
@@ -71,11 +71,11 @@ class Source:
         """Lend a way to run single statements, each a transaction of its own."""
         with self.connection() as connection:
             if not isinstance(connection, psycopg.Connection) or connection.autocommit:
-                yield adapt(connection)
+                yield adapt(connection, prepare=None)
                 return
             connection.set_autocommit(True)  # a flag of the client: spares the round trips of BEGIN and COMMIT
             try:
-                yield adapt(connection)
+                yield adapt(connection, prepare=None)
             finally:
                 if not connection.closed:
                     connection.set_autocommit(False)
@@ -99,32 +99,32 @@ class Source:
         return self._links
 
     def close(self) -> None:
-        """Close the pool, if it is our own and of this process; a later use opens another."""
-        if self._owns_pool and self._pool is not None and self._process == os.getpid():
-            pool, self._pool = self._pool, None
-            pool.close()
+        """Close the pool, if it is our own; a later use opens another."""
+        if self._owns_pool and self._pool is not None:
+            closing, self._pool = self._pool, _another(self._pool)
+            closing.close()
 
-    def _opened(self) -> ConnectionPool:
-        if self._pool is None:
-            conninfo, kwargs = self.link_source()
-            self._pool = create_pool(conninfo, kwargs=kwargs, **self._options)
-        if self._pool.closed:
-            self._pool.open()  # raises where it was closed: a pool opens once
-        return self._pool
-
-    def _own(self) -> None:
-        """Leave what a parent process opened, if this process is its child."""
-        if self._process == os.getpid():
-            return
+    def leave_to_parent(self) -> None:
+        """Forget, in a process that was just forked, what its parent opened."""
+        if self._pool is not None:
+            _abandoned.append(self._pool)
+            self._pool, self._owns_pool = _another(self._pool), True
         if self._engine is not None:
             self._engine.dispose(close=False)
-        elif self._pool is not None:
-            self._links = pool_source(self._pool)
-            sizes = {"min_size": self._pool.min_size, "max_size": self._pool.max_size, "timeout": self._pool.timeout}
-            self._options = {**sizes, **self._options}
-            _abandoned.append(self._pool)
-            self._pool, self._owns_pool = None, True
-        self._process = os.getpid()
+
+
+def _another(pool: ConnectionPool) -> ConnectionPool:
+    """Make an unopened pool that connects as another one does."""
+    conninfo, kwargs = pool_source(pool)
+    return create_pool(conninfo, kwargs=kwargs, min_size=pool.min_size, max_size=pool.max_size, timeout=pool.timeout)
+
+
+def _after_fork() -> None:
+    for source in list(_sources):
+        source.leave_to_parent()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _check_kinds(pool: object, dsn: object, engine: object) -> None:
