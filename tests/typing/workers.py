@@ -1,0 +1,66 @@
+"""User code that must type-check under mypy --strict; nothing here is run."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import assert_type
+
+from oban_sync import Cancel, Job, JobState, Record, Snooze, Worker, current_job, job, worker
+
+
+@worker(queue="mail", max_attempts=5, tags=["mail"], scheduled_in=timedelta(minutes=1))
+class Receipt(Worker):
+    """A worker that ends in every way."""
+
+    def process(self, job: Job) -> Cancel | Record | Snooze | None:
+        if job.args.get("unknown"):
+            return Cancel("no such order")
+        if job.attempt == 1:
+            return Snooze(60, meta={"why": "too early"})
+        if job.attempt == 2:
+            return Snooze(timedelta(hours=1))
+        return Record({"sent": True})
+
+    def backoff(self, job: Job) -> float:
+        return 2.0 * job.attempt
+
+
+@worker(name="stores.nothing")
+class Quiet(Worker):
+    def process(self, job: Job) -> None:
+        assert_type(job.id, int | None)
+        assert job.state == JobState.EXECUTING
+        assert_type(job.scheduled_at, datetime | None)
+        assert_type(job.cancelled(), bool)
+
+
+@job(queue="stock", priority=3)
+def restock(sku: str, amount: int = 1) -> int:
+    return amount
+
+
+def build() -> list[Job]:
+    assert_type(restock("A-1"), int)
+    return [
+        Receipt.new({"order_id": 1}, priority=0),
+        Receipt.new(schedule_in=5),
+        Quiet.new({}, scheduled_at=datetime(2040, 1, 1, tzinfo=UTC)),
+        restock.new("A-1", amount=2, scheduled_in=1.5),
+    ]
+
+
+def choose(urgent: bool) -> type[Worker]:
+    return Receipt if urgent else Quiet
+
+
+def store() -> None:
+    assert_type(Receipt.enqueue({"order_id": 1}), Job)
+    assert_type(restock.enqueue("A-1", tags=["night"]), Job)
+    assert_type(choose(True).enqueue({}), Job)
+    assert_type(current_job(), Job | None)
+
+
+def misuse() -> None:
+    restock(1)  # type: ignore[arg-type]
+    Receipt.enqueue([1])  # type: ignore[arg-type]
+    Receipt.send({})  # type: ignore[attr-defined]
