@@ -11,11 +11,12 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Any, Protocol, TypedDict
+from typing import Any, ClassVar, Protocol, TypedDict
 
 OPERATIONS = ("install", "empty", "fill", "check", "enqueue", "bulk", "start", "stop", "send", "schedule")
 
 LaneArgs = Sequence[Any]
+"""Arguments of `benchmarks.tally.Lane`."""
 
 
 class Checked(TypedDict):
@@ -34,12 +35,22 @@ class Checked(TypedDict):
     last: float | None
 
 
+class Stored(TypedDict):
+    """Seconds of a bulk: in the calls alone, and with the making of what they take."""
+
+    calls: float
+    whole: float
+
+
 class System(Protocol):
     """What a queue is asked to do. One that cannot do something leaves the method out, and those workloads with it.
 
     Jobs are numbered from 1 by their args `{"id": 1}`. A job of kind `noop` calls `Lane.start(id)` and no more, one of
     kind `sleep` sleeps 10 ms after that.
     """
+
+    modes: ClassVar[tuple[str, ...]]
+    """How it can run jobs: `drain` is for a full queue, `wait` for an idle one, `sleep` for jobs of that kind."""
 
     def install(self) -> None:
         """Create what the queue needs in the database."""
@@ -52,28 +63,33 @@ class System(Protocol):
 
     def check(self) -> Checked:
         """Say how the stored jobs ended."""
+        raise NotImplementedError
 
     def enqueue(self, jobs: int, threads: int) -> float:
-        """Store jobs one by one, shared among threads that are connected before, and give the seconds it took."""
+        """Store jobs one by one as `crowd` says, and give the seconds."""
+        raise NotImplementedError
 
-    def bulk(self, calls: int, size: int) -> dict[str, float]:
-        """Store jobs by the way for many, check the order of their ids, and give the seconds.
+    def bulk(self, calls: int, size: int) -> Stored:
+        """Store jobs by the way for many, after one such call that is not measured.
 
-        Returns:
-            `call`: seconds in the calls; `whole`: with the making of what they take.
+        Raises:
+            Exception: The ids do not rise in the order given.
         """
+        raise NotImplementedError
 
     def start(self, slots: int, mode: str, lane: LaneArgs) -> None:
-        """Start to run jobs, in threads beside this one. Mode `drain` is for a full queue, `wait` for an idle one."""
+        """Start to run jobs, in threads beside this one."""
 
     def stop(self) -> None:
         """Stop that."""
 
     def send(self, pauses: Sequence[float]) -> list[tuple[float, float]]:
         """Store a job after each pause, and give CLOCK_MONOTONIC before and after each call."""
+        raise NotImplementedError
 
     def schedule(self, delays: Sequence[float]) -> list[float]:
         """Store jobs due in so many seconds from their call, and give the due times, seconds since 1970."""
+        raise NotImplementedError
 
 
 def main(module: str, dsn: str) -> None:
@@ -81,7 +97,8 @@ def main(module: str, dsn: str) -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what a library prints is no answer
     system = importlib.import_module(module).make(dsn)
-    print(json.dumps({"result": [name for name in OPERATIONS if hasattr(system, name)]}), file=answers)
+    able = [name for name in OPERATIONS if hasattr(system, name)]
+    print(json.dumps({"result": [*able, *system.modes]}), file=answers)
     for line in sys.stdin:
         print(json.dumps(answer(system, json.loads(line))), file=answers)
     os._exit(0)  # whoever asked has gone: do not wait for jobs

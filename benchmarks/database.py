@@ -11,6 +11,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from benchmarks import machine
 from oban_sync import embedded
 
 SETTINGS = {"shared_buffers": "1GB", "fsync": "on", "synchronous_commit": "on"}
@@ -50,6 +51,14 @@ class Databases:
         row = self._connection.execute("SELECT current_setting(%s)", (name,)).fetchone()
         assert row is not None
         return str(row[0])
+
+    def postmaster(self) -> int | None:
+        """Give the process of the server; None: it is not on this host, or hidden from us."""
+        try:
+            process = machine.parent_of(self._connection.info.backend_pid)
+            return process if machine.name_of(process).startswith("postgres") else None
+        except OSError:
+            return None
 
     def close(self) -> None:
         """Drop the databases."""

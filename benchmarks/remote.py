@@ -28,10 +28,12 @@ class SystemSpec:
     Attributes:
         module: The module that has its `make`.
         python: Interpreter whose environment has the queue.
+        strict: Whether a job that starts early is an error, not a property to be told.
     """
 
     module: str
     python: str = sys.executable
+    strict: bool = True
 
 
 class Agent:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,11 +40,17 @@ class Results:
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str], Result] = {}
+        self.machine: dict[str, str] = {}
+        self.problems: list[str] = []
 
     def add(self, group: str, workload: str, system: str, unit: str, value: float) -> None:
         """Take the figure of one round."""
         result = self._found.setdefault((workload, system), Result(group, workload, system, unit))
         result.runs.append(value)
+
+    def spread(self, result: Result) -> float:
+        """Give the distance of the rounds' extremes as a part of their median."""
+        return (max(result.runs) - min(result.runs)) / abs(result.value) if result.value else 0.0
 
     def rows(self) -> list[dict[str, Any]]:
         """Give a JSON object for each system in each workload; `ratio_to_ours` is its value divided by ours."""
@@ -68,7 +74,7 @@ class Results:
         ratios = [its / own for its, own in zip(result.runs, ours.runs, strict=False) if own]
         return statistics.median(ratios) if ratios else None
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Result]:
         return iter(self._found.values())
 
 

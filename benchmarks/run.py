@@ -6,9 +6,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from benchmarks import machine
 from benchmarks.database import Databases, databases
 from benchmarks.options import Options
 from benchmarks.registry import SYSTEMS, Workload, workloads
+from benchmarks.remote import BenchmarkError
 from benchmarks.results import Results
 from benchmarks.subject import Subject
 
@@ -17,9 +19,10 @@ def run(options: Options) -> Results:
     """Measure everything that was asked for."""
     results = Results()
     with databases(options.dsn) as server, subjects(server, options) as systems:
+        results.machine = machine.describe(server.setting, options.cpus)
         for workload in workloads(options.sizes):
             if workload.group in options.groups:
-                measure(workload, systems, options.rounds, server, results)
+                measure(workload, systems, options.rounds, results)
     return results
 
 
@@ -35,17 +38,23 @@ def subjects(server: Databases, options: Options) -> Iterator[list[Subject]]:
         yield found
 
 
-def measure(workload: Workload, systems: list[Subject], rounds: int, server: Databases, results: Results) -> None:
+def measure(workload: Workload, systems: list[Subject], rounds: int, results: Results) -> None:
     """Measure one workload. Each round begins with another system, so that none has the better place."""
-    able = [system for system in systems if system.can(*workload.operations)]
+    able = [system for system in systems if system.can(*workload.needs)]
     for number in range(rounds):
         turn = number % len(able)
         for system in able[turn:] + able[:turn]:
-            server.checkpoint()
-            figures = workload.measure(system)
-            if not isinstance(figures, dict):
-                figures = {"": figures}
-            for part, value in figures.items():
-                name = f"{workload.name}: {part}" if part else workload.name
-                results.add(workload.group, name, system.name, workload.unit, value)
-                print(f"{name}, {system.name}: {value:,.2f} {workload.unit}", file=sys.stderr)
+            try:
+                take(workload, system, results)
+            except BenchmarkError as error:
+                results.problems.append(f"{workload.name}, round {number + 1}: {error}")
+                print(results.problems[-1], file=sys.stderr)
+
+
+def take(workload: Workload, system: Subject, results: Results) -> None:
+    """Take the figures of one system in one round."""
+    figures = workload.measure(system)
+    for part, value in (figures if isinstance(figures, dict) else {"": figures}).items():
+        name = f"{workload.name}: {part}" if part else workload.name
+        results.add(workload.group, name, system.name, workload.unit, value)
+        print(f"{name}, {system.name}: {value:,.2f} {workload.unit}", file=sys.stderr)

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Self
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
     """Numbers of jobs, and seconds where the name says so."""
 
+    enqueue: int = 5_000
+    bulk: int = 50_000
     drain: int = 20_000
     latency: int = 200
+    scheduled: int = 100
+    sleep: int = 5_000
+    idle: int = 100_000
+    idle_seconds: float = 20.0
 
-    def scaled(self, factor: float) -> Self:
-        """Give the same, larger or smaller."""
-        return type(self)(**{one.name: max(1, int(getattr(self, one.name) * factor)) for one in fields(self)})
+    def scaled(self, factor: float) -> Sizes:
+        """Give smaller or larger numbers of jobs; seconds only get fewer, and not less than half a second."""
+        numbers = ("enqueue", "bulk", "drain", "latency", "scheduled", "sleep", "idle")
+        scaled = {name: max(1, round(getattr(self, name) * factor)) for name in numbers}
+        return replace(self, **scaled, idle_seconds=max(0.5, self.idle_seconds * min(1.0, factor)))
 
 
 FULL = Sizes()
-QUICK = Sizes(drain=4_000, latency=50)
+QUICK = Sizes(
+    enqueue=1_000, bulk=20_000, drain=5_000, latency=50, scheduled=30, sleep=1_000, idle=20_000, idle_seconds=2.0
+)

@@ -27,6 +27,7 @@ class Subject:
     def __init__(self, name: str, spec: SystemSpec, databases: Databases, cpus: set[int] | None = None) -> None:
         self.name = name
         self.databases = databases
+        self.strict = spec.strict
         self._spec, self._cpus = spec, cpus
         self._dsn = databases.create(name)
         self.clerk = Agent(spec, self._dsn)  # fills and checks, and is not measured
@@ -36,9 +37,9 @@ class Subject:
         """End its processes."""
         self.clerk.close()
 
-    def can(self, *operations: str) -> bool:
-        """Say whether it does all of these."""
-        return set(operations) <= set(self.clerk.operations)
+    def can(self, *needs: str) -> bool:
+        """Say whether it has all of these operations and modes."""
+        return set(needs) <= set(self.clerk.operations)
 
     @contextmanager
     def processes(self, count: int = 1) -> Iterator[list[Agent]]:
@@ -66,18 +67,26 @@ class Subject:
             time.sleep(0.02)
             checked = self.clerk.call("check")
         starts = tally.starts()
-        twice = duplicates(starts)
-        if (checked["jobs"], checked["completed"], checked["flawed"], len(starts), len(twice)) != (
-            jobs,
-            jobs,
-            0,
-            jobs,
-            0,
-        ):
-            raise BenchmarkError(
-                f"{self.name}: expected {jobs} jobs completed once each, got {checked}, twice: {twice}"
-            )
+        self.expect(
+            {"stored": jobs, "completed": jobs, "flawed": 0, "starts": jobs, "started twice": 0},
+            {
+                "stored": checked["jobs"],
+                "completed": checked["completed"],
+                "flawed": checked["flawed"],
+                "starts": len(starts),
+                "started twice": len(duplicates(starts)),
+            },
+        )
         return checked, starts
+
+    def expect(self, expected: object, got: object) -> None:
+        """Check what must be so for a figure to count.
+
+        Raises:
+            BenchmarkError: It is not so.
+        """
+        if expected != got:
+            raise BenchmarkError(f"{self.name}: expected {expected}, got {got}")
 
 
 def _wait_for_starts(jobs: int, tally: Tally) -> None:

@@ -19,6 +19,8 @@ from typing import NamedTuple, Self
 
 _RECORD = struct.Struct("<qdd")
 _SPARE = 1000
+_SHARED = Path("/dev/shm")  # noqa: S108 - mkstemp makes a name of its own in it
+_FULL = "expected about one start a job, got so many that the tally is full"
 
 
 class Start(NamedTuple):
@@ -60,17 +62,19 @@ class Lane:
         """
         offset = next(self._offsets)
         if offset >= self._end:
-            raise OverflowError("expected about one start a job, got so many that the tally is full")
+            raise OverflowError(_FULL)
         _RECORD.pack_into(self._memory, offset, id, time.time(), time.monotonic())
 
     def start_all(self, ids: Sequence[int]) -> None:
         """Record that jobs start now, all at once: for loops that run nothing, whose speed this must not hide."""
         wall, monotonic = time.time(), time.monotonic()
-        offset = [next(self._offsets) for _ in ids][0]
-        if offset + len(ids) * _RECORD.size > self._end:
-            raise OverflowError("expected about one start a job, got so many that the tally is full")
+        offsets = [next(self._offsets) for _ in ids]
+        if not ids:
+            return
+        if offsets[-1] >= self._end:
+            raise OverflowError(_FULL)
         fields = [field for id in ids for field in (id, wall, monotonic)]
-        struct.pack_into("<" + "qdd" * len(ids), self._memory, offset, *fields)
+        struct.pack_into("<" + "qdd" * len(ids), self._memory, offsets[0], *fields)
 
 
 class Tally:
@@ -84,9 +88,7 @@ class Tally:
     def __init__(self, jobs: int, lanes: int = 1) -> None:
         self.lanes = lanes
         self._lane_bytes = (2 * jobs + _SPARE) * _RECORD.size
-        handle, self._path = tempfile.mkstemp(
-            prefix="benchmarks-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None
-        )
+        handle, self._path = tempfile.mkstemp(prefix="benchmarks-", dir=_SHARED if _SHARED.is_dir() else None)
         os.truncate(handle, lanes * self._lane_bytes)
         self._memory = mmap.mmap(handle, 0)
         os.close(handle)
@@ -116,7 +118,7 @@ class Tally:
         """List all starts in the order of the clock."""
         self.count()
         found = [
-            Start(*_RECORD.unpack_from(self._memory, offset), lane)
+            Start._make((*_RECORD.unpack_from(self._memory, offset), lane))
             for lane in range(self.lanes)
             for offset in range(lane * self._lane_bytes, self._frontiers[lane], _RECORD.size)
         ]

@@ -29,6 +29,7 @@ SELECT
   CAST(extract(epoch FROM max(completed_at)) AS float8) AS last
 FROM oban_jobs
 """
+_DISORDERED = "SELECT count(*) FROM oban_jobs WHERE id <> (args ->> 'id')::bigint"
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -65,3 +66,11 @@ class Table:
         row = self.connection.execute(_CHECK).fetchone()
         assert row is not None
         return Checked(jobs=row[0], completed=row[1], flawed=row[2], last=row[3])
+
+    def check_order(self, jobs: int) -> None:
+        """Check that so many jobs are stored, with the id that each one's place in the calls makes due."""
+        row = self.connection.execute(_DISORDERED).fetchone()
+        assert row is not None
+        stored = self.check()["jobs"]
+        if row[0] or stored != jobs:
+            raise AssertionError(f"expected ids of {jobs} jobs in the order given, got {stored} and {row[0]} elsewhere")

@@ -6,7 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import ClassVar
 
-from benchmarks.agent import LaneArgs, System
+from benchmarks.agent import LaneArgs, Stored, System
+from benchmarks.crowd import Store, crowd
 from benchmarks.systems.oban_table import NOOP, QUEUE, SLEEP, Table
 from benchmarks.tally import Lane
 from oban_sync import Job, Oban, worker
@@ -14,34 +15,59 @@ from oban_sync import Job, Oban, worker
 SLEEP_SECONDS = 0.01
 
 
-@worker(queue=QUEUE, name=NOOP)
-class Noop:
+class Starting:
     """Says that it started."""
 
-    lane: ClassVar[Lane]
+    lane: ClassVar[Lane]  # written before any job runs
 
     def process(self, job: Job) -> None:
-        Noop.lane.start(job.args["id"])
+        Starting.lane.start(job.args["id"])
 
 
-@worker(queue=QUEUE, name=SLEEP)
-class Sleep:
+class Sleeping:
     """Says that it started, and sleeps."""
 
     def process(self, job: Job) -> None:
-        Noop.lane.start(job.args["id"])
+        Starting.lane.start(job.args["id"])
         time.sleep(SLEEP_SECONDS)
+
+
+Noop = worker(queue=QUEUE, name=NOOP)(Starting)
+Sleep = worker(queue=QUEUE, name=SLEEP)(Sleeping)
 
 
 class ObanSync(Table):
     """One process with an Oban instance, which is a client until `start`."""
 
+    modes: ClassVar[tuple[str, ...]] = ("drain", "wait", "sleep")
+
     def __init__(self, dsn: str) -> None:
         super().__init__(dsn)
         self._oban = Oban(dsn=dsn)
 
-    def start(self, slots: int, mode: str, lane: LaneArgs) -> None:
-        Noop.lane = Lane(*lane)
+    def enqueue(self, jobs: int, threads: int) -> float:
+        with Oban.create_pool(self.dsn, min_size=threads, max_size=threads) as pool:
+            pool.wait()
+            self._oban = Oban(pool=pool)
+            return crowd(jobs, threads, _storing)
+
+    def bulk(self, calls: int, size: int) -> Stored:
+        calling = whole = 0.0
+        for call in range(calls + 1):
+            begin = time.monotonic()
+            jobs = [Noop.new({"id": number}) for number in range(call * size + 1, (call + 1) * size + 1)]
+            made = time.monotonic()
+            stored = self._oban.enqueue_many(jobs)
+            end = time.monotonic()
+            if call:
+                calling, whole = calling + end - made, whole + end - begin
+            if [job.id for job in stored] != [job.args["id"] for job in jobs]:
+                raise AssertionError("expected ids in the order in which the jobs were given, got others")
+        self.check_order((calls + 1) * size)
+        return Stored(calls=calling, whole=whole)
+
+    def start(self, slots: int, mode: str, lane: LaneArgs) -> None:  # noqa: ARG002 - one mode fits all
+        Starting.lane = Lane(*lane)
         self._oban = Oban(dsn=self.dsn, queues={QUEUE: slots}).start()
 
     def stop(self) -> None:
@@ -56,7 +82,19 @@ class ObanSync(Table):
             times.append((called, time.monotonic()))
         return times
 
+    def schedule(self, delays: Sequence[float]) -> list[float]:
+        dues = []
+        for number, delay in enumerate(delays, 1):
+            job = Noop.enqueue({"id": number}, scheduled_in=delay)
+            assert job.scheduled_at is not None
+            dues.append(job.scheduled_at.timestamp())
+        return dues
+
 
 def make(dsn: str) -> System:
     """Make the system of one process."""
     return ObanSync(dsn)
+
+
+def _storing() -> Store:
+    return lambda number: Noop.enqueue({"id": number})

@@ -8,12 +8,14 @@ from benchmarks.subject import Subject
 from benchmarks.tally import Start, Tally
 
 
-def drain(subject: Subject, jobs: int, *, slots: int = 10, processes: int = 1, kind: str = "noop") -> float:
+def drain(
+    subject: Subject, jobs: int, *, slots: int, processes: int = 1, kind: str = "noop", mode: str = "drain"
+) -> float:
     """Give the jobs a second."""
     subject.fill(jobs, kind)
     with Tally(jobs, processes) as tally, subject.processes(processes) as nodes:
         for number, node in enumerate(nodes):
-            node.ask("start", slots=slots, mode="drain", lane=tally.lane(number))
+            node.ask("start", slots=slots, mode=mode, lane=tally.lane(number))
         for node in nodes:
             node.answer()
         checked, starts = subject.finished(jobs, tally)

@@ -1,0 +1,85 @@
+"""What the figures depend on: the machine, the versions, the load of others."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+
+ROOT = Path(__file__).parent.parent
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def describe(setting: Callable[[str], str], cpus: frozenset[int]) -> dict[str, str]:
+    """Give what a reader must know beside the figures."""
+    usable = f"{os.cpu_count()} cores"
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    settings = ("shared_buffers", "fsync", "synchronous_commit")
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "commit": _commit(),
+        "machine": f"{_cpu_model()}, {usable}, {memory:.0f} GB, {platform.system()} {platform.release()}",
+        "pinned to": ", ".join(map(str, sorted(cpus))) or "nothing",
+        "load before": f"{os.getloadavg()[0]:.2f}",
+        "PostgreSQL": setting("server_version"),
+        "settings": ", ".join(f"{name} = {setting(name)}" for name in settings),
+        "Python": f"{platform.python_implementation()} {platform.python_version()}",
+        "psycopg": f"{psycopg.__version__} ({psycopg.pq.__impl__})",
+    }
+
+
+def cpu_seconds(process: int) -> float:
+    """Give the CPU time of all threads of a process so far."""
+    return sum(_ticks(process)[:2]) / _TICKS
+
+
+def cpu_seconds_of_all(parent: int) -> float:
+    """Give the CPU time of a process and its children, those that ended included."""
+    total = sum(_ticks(parent))
+    for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+        try:
+            total += sum(_ticks(int(child))[:2])
+        except OSError:
+            pass  # ended meanwhile, and counted with its parent's from now on
+    return total / _TICKS
+
+
+def parent_of(process: int) -> int:
+    """Give the parent of a process."""
+    return int(_stat(process)[1])
+
+
+def name_of(process: int) -> str:
+    """Give the name of a process's program."""
+    return Path(f"/proc/{process}/comm").read_text().strip()
+
+
+def _ticks(process: int) -> list[int]:
+    """Give the ticks of a process: user and system, its own and of children that ended."""
+    return [int(field) for field in _stat(process)[11:15]]
+
+
+def _stat(process: int) -> list[str]:
+    """Give the fields of /proc/PID/stat after the name."""
+    return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _commit() -> str:
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+
+    changed = git("status", "--porcelain", "--", "oban_sync", "benchmarks")
+    return (git("rev-parse", "--short=12", "HEAD") or "unknown") + (" and changes" if changed else "")

@@ -1,0 +1,14 @@
+"""Jobs are stored one by one, each in a transaction of its own."""
+
+from __future__ import annotations
+
+from benchmarks.subject import Subject
+
+
+def enqueue(subject: Subject, jobs: int, *, threads: int) -> float:
+    """Give the jobs a second."""
+    subject.fill(0)
+    with subject.processes() as (client,):
+        seconds: float = client.call("enqueue", jobs=jobs, threads=threads)
+    subject.expect(jobs + threads, subject.clerk.call("check")["jobs"])  # one each before the clock ran
+    return jobs / seconds

@@ -1,0 +1,47 @@
+"""A node with nothing to do: what it costs, and PostgreSQL, with an empty table and beside many far-future jobs."""
+
+from __future__ import annotations
+
+import time
+
+from benchmarks import machine
+from benchmarks.subject import Subject
+from benchmarks.tally import Tally
+
+SETTLE_SECONDS = 3.0
+FAR_SECONDS = 1e8
+
+
+def idle(subject: Subject, jobs: int, *, seconds: float) -> dict[str, float]:
+    """Give percents of a core."""
+    empty = _cost(subject, 0, seconds)
+    beside = _cost(subject, jobs, seconds)
+    return {
+        f"{part}, {table}": value
+        for part in empty
+        for table, value in (
+            ("empty table", empty[part]),
+            (f"{jobs:,} scheduled", beside[part]),
+            ("difference", beside[part] - empty[part]),
+        )
+    }
+
+
+def _cost(subject: Subject, jobs: int, seconds: float) -> dict[str, float]:
+    subject.fill(jobs, delay=FAR_SECONDS)
+    postmaster = subject.databases.postmaster()
+    with Tally(1) as tally, subject.processes() as (node,):
+        node.call("start", slots=10, mode="wait", lane=tally.lane(0))
+        time.sleep(min(SETTLE_SECONDS, seconds))
+        before = _used(node.pid, postmaster)
+        time.sleep(seconds)
+        after = _used(node.pid, postmaster)
+        node.call("stop")
+    return {part: 100 * (after[part] - before[part]) / seconds for part in before}
+
+
+def _used(node: int, postmaster: int | None) -> dict[str, float]:
+    used = {"node": machine.cpu_seconds(node)}
+    if postmaster is not None:
+        used["PostgreSQL"] = machine.cpu_seconds_of_all(postmaster)
+    return used

@@ -1,0 +1,33 @@
+"""Jobs that are due within seconds start late by so much, whoever stored them, and never early."""
+
+from __future__ import annotations
+
+import random
+
+from benchmarks.results import percentile
+from benchmarks.subject import Subject
+from benchmarks.tally import Tally
+
+DELAYS = (0.2, 3.0)
+
+
+def scheduled(subject: Subject, jobs: int, *, foreign: bool) -> dict[str, float]:
+    """Give milliseconds from due time to start.
+
+    Args:
+        subject: Who is measured.
+        jobs: How many.
+        foreign: Whether another process than the node stores them.
+    """
+    dice = random.Random(jobs)  # noqa: S311 - the same delays for every system
+    subject.fill(0)
+    with Tally(jobs) as tally, subject.processes(2 if foreign else 1) as nodes:
+        nodes[0].call("start", slots=10, mode="wait", lane=tally.lane(0))
+        dues = nodes[-1].call("schedule", delays=[dice.uniform(*DELAYS) for _ in range(jobs)])
+        _, starts = subject.finished(jobs, tally)
+        nodes[0].call("stop")
+    late = [(start.wall - dues[start.id - 1]) * 1e3 for start in starts]
+    early = sum(milliseconds < 0 for milliseconds in late)
+    if subject.strict:
+        subject.expect({"early": 0}, {"early": early})
+    return {"p50": percentile(late, 50), "p99": percentile(late, 99)}
