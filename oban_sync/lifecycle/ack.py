@@ -61,7 +61,7 @@ def refused(outcomes: Sequence[Outcome], answers: Sequence[list[Row]]) -> int:
     written = {row[0] for rows in answers for row in rows}
     lost = [outcome.id for outcome in outcomes if outcome.id not in written]
     if lost:
-        logger.warning("%d ends of runs were refused: other owners hold these jobs by now: %s", len(lost), lost[:20])
+        logger.warning("%d ends of runs found nothing to write: jobs %s are no longer ours", len(lost), lost[:20])
     return len(lost)
 
 

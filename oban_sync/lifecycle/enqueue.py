@@ -10,7 +10,7 @@ import orjson
 from oban_sync.errors import JobError
 from oban_sync.job import Job
 from oban_sync.store import rows
-from oban_sync.store.handles import Handle
+from oban_sync.store.handles import Handle, Row
 from oban_sync.store.statements import Statements
 
 CHUNK_BYTES = 100_000_000
@@ -38,12 +38,12 @@ def enqueue(
     wanted = [_checked(job) for job in jobs]
     encoded = [orjson.dumps(rows.insertable(job, max_bytes=max_bytes, quiet=handle.quiet)) for job in wanted]
     chunks = list(_chunks(encoded, chunk_bytes))
-    inserted = iter(wanted)
+    found: list[Row] = []
     with handle.atomic() if len(chunks) > 1 else nullcontext():
         for chunk in chunks:
-            found = handle.execute(statements["insert_jobs"], (chunk,))
-            for row, job in zip(found, inserted, strict=False):
-                rows.mark_inserted(job, row)
+            found += handle.execute(statements["insert_jobs"], (chunk,))
+    for row, job in zip(found, wanted, strict=True):
+        rows.mark_inserted(job, row)  # once all of them are in: jobs of a failed call can be enqueued again
     return wanted
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import orjson
 
@@ -52,6 +52,25 @@ def clean(link: Link, statements: Statements, queues: Iterable[str]) -> None:
     link.execute(statements["delete_stale_producers"])
     for queue in queues:
         link.execute(statements["discard_exhausted_jobs"], {"queue": queue})
+
+
+def reconcile(link: Link, statements: Statements, owner: str, known: Callable[[], set[tuple[int, int]]]) -> int:
+    """Hand back what an owner holds without knowing: jobs of a fetch whose answer was lost.
+
+    Args:
+        link: Connection to work on.
+        statements: Tables to work on.
+        owner: Who asks; nobody else may fetch for it meanwhile.
+        known: Asked after the database, for the jobs that the owner knows of.
+
+    Returns:
+        How many went back.
+    """
+    held = link.execute(statements["select_held_jobs"], {"owner": owner})
+    strays = {(id, attempt) for id, attempt in held} - known()
+    if strays:
+        logger.warning("handed back %d jobs of a fetch whose answer was lost: %s", len(strays), sorted(strays)[:20])
+    return release(link, statements, owner, [(id, attempt, False) for id, attempt in sorted(strays)])
 
 
 def release(link: Link, statements: Statements, owner: str, jobs: Iterable[tuple[int, int, bool]]) -> int:

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = (0.05, 1.0)
 """First and longest pause after an error of the database."""
+RECONCILE_SECONDS = 30.0
+"""Pause between two looks at whether we hold jobs without knowing; an error of the database is a reason for one too."""
 
 
 class Message(Enum):
@@ -80,6 +82,7 @@ class Producer:
         self._unacked: list[Outcome] = []
         self._retry_at = 0.0
         self._failures = 0
+        self._reconcile_at = clock.monotonic() + RECONCILE_SECONDS
         self.refused = 0
         self.queue = Queue(name, limit, partial(run, place=place), self._ended)
         self.thread = threads.spawn(f"{name}-producer", self._work)
@@ -161,12 +164,14 @@ class Producer:
     def _guarded_exchange(self) -> None:
         try:
             self._exchange()
+            self._maybe_reconcile()
             self._failures = 0
         except (DatabaseUnavailable, DatabaseRefused) as error:
             self._failures += 1
             pause = min(RETRY_SECONDS[0] * 2 ** min(self._failures, 10), RETRY_SECONDS[1])
             self._retry_at = clock.monotonic() + pause
             self._hungry = True
+            self._reconcile_at = 0.0
             if self._failures == 1:
                 logger.warning("queue %s waits for PostgreSQL: %s", self.place.queue, error)
 
@@ -183,6 +188,15 @@ class Producer:
             return
         self._hungry = len(rows) >= demand
         self.queue.put(fetch.ordered(rows))
+
+    def _maybe_reconcile(self) -> None:
+        """Give back jobs of a fetch whose answer was lost; only this thread fetches, so nobody else may know them."""
+        if clock.monotonic() >= self._reconcile_at:
+            rescue.reconcile(self._link, self._statements, self.place.owner, self._known)
+            self._reconcile_at = clock.monotonic() + RECONCILE_SECONDS
+
+    def _known(self) -> set[tuple[int, int]]:
+        return self.queue.holds() | {(outcome.id, outcome.attempt) for outcome in self._unacked}
 
     def _demand(self) -> int:
         if self._paused or self._stopping or not self._hungry or not self._may_fetch():

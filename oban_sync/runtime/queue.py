@@ -75,6 +75,12 @@ class Queue:
         with self._lock:
             return len(self._ready) + len(self._running) + len(self._outcomes)
 
+    def holds(self) -> set[tuple[int, int]]:
+        """Give (id, attempt) of the jobs in hand."""
+        with self._lock:
+            ready = {(row[0], row[2]) for row in self._ready}
+            return ready | self._running | {(outcome.id, outcome.attempt) for outcome in self._outcomes}
+
     def give_back(self) -> list[Unfinished]:
         """Let go of the rows that no thread has begun."""
         with self._lock:

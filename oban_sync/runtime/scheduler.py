@@ -7,6 +7,7 @@ from a retry of its own node. Each `interval` it looks anyway, for jobs that nob
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 
 from oban_sync import clock
@@ -76,9 +77,15 @@ class Scheduler:
         """Tell it that a job is due in so many seconds from now."""
         self._inbox.put(("monotonic", clock.monotonic() + seconds))
 
-    def due_at(self, epoch: float) -> None:
-        """Tell it that a job is due at an instant of the database's clock."""
-        self._inbox.put(("epoch", epoch))
+    def due_at(self, epoch: object) -> None:
+        """Tell it that a job is due at an instant of the database's clock, in seconds since 1970.
+
+        Raises:
+            ValueError: That is no instant.
+        """
+        if not isinstance(epoch, int | float) or not math.isfinite(epoch):
+            raise ValueError(f"expected seconds since 1970, got {epoch!r:.100}")
+        self._inbox.put(("epoch", float(epoch)))
 
     def look(self) -> None:
         """Have it look for due jobs now."""

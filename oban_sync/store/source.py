@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import ConnectionPool
 
-from oban_sync.errors import ConfigError
+from oban_sync.errors import ConfigError, DatabaseUnavailable
 from oban_sync.store.connection import Link, create_pool, pool_source
 from oban_sync.store.handles import Handle, adapt
 
@@ -144,9 +144,19 @@ def _check_kinds(pool: object, dsn: object, engine: object) -> None:
         raise ConfigError(f"expected engine= for PostgreSQL over psycopg or psycopg2, got {kind}")
 
 
+def _connected(engine: Any) -> AbstractContextManager[Any]:
+    from sqlalchemy import exc
+
+    try:
+        connected: AbstractContextManager[Any] = engine.connect()
+    except (exc.OperationalError, exc.TimeoutError) as error:
+        raise DatabaseUnavailable(str(getattr(error, "orig", None) or error).strip()) from error
+    return connected
+
+
 def _engine_source(engine: Any) -> str:
     """Ask a live connection of an engine how it was made; its URL may be empty where the engine has a creator."""
-    with engine.connect() as connection:
+    with _connected(engine) as connection:
         driver = connection.connection.driver_connection
         info: Any = getattr(driver, "info", None)
         parameters = getattr(info, "get_parameters", None) or (lambda: info.dsn_parameters)

@@ -39,8 +39,8 @@ WITH moment AS MATERIALIZED (
 SELECT
   id,
   state,
-  CAST(extract(epoch FROM inserted_at) * 1000000 AS bigint),
-  CAST(extract(epoch FROM scheduled_at) * 1000000 AS bigint)
+  CAST(extract(epoch FROM inserted_at) * 1000000 AS bigint) AS inserted_us,
+  CAST(extract(epoch FROM scheduled_at) * 1000000 AS bigint) AS scheduled_us
 FROM inserted
 WHERE (SELECT count FROM woken) + (SELECT count FROM announced) >= 0
 ORDER BY id

@@ -1,0 +1,205 @@
+"""Who is judged dead, who never, and what becomes of their jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from oban_sync.lifecycle import rescue
+from oban_sync.runtime.service import new_owner
+from oban_sync.store.connection import Link
+from oban_sync.store.statements import LOCK_CLASS, Statements
+
+FOREIGN = "11111111-2222-4333-8444-555555555555"
+
+
+@pytest.fixture
+def beat(db: psycopg.Connection) -> Callable[..., str]:
+    """Make an owner whose last beat is so many seconds old."""
+
+    def insert(age: float, owner: str = "", *, started: float = 3600, locks: str = "true") -> str:
+        owner = owner or new_owner()
+        db.execute(
+            """
+            INSERT INTO oban_producers (uuid, node, queue, meta, started_at, updated_at)
+            SELECT %s::uuid, 'node', 'default', jsonb_build_object('oban_sync', '0', 'locks', %s::boolean),
+                now - make_interval(secs => %s), now - make_interval(secs => %s)
+            FROM (SELECT timezone('UTC', clock_timestamp()) AS now) AS moment
+            """,
+            (owner, locks, started, age),
+        )
+        return owner
+
+    return insert
+
+
+@pytest.fixture
+def lock(dsn: str) -> Iterator[Callable[[str], None]]:
+    """Hold the session lock of an owner."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        yield (
+            lambda owner: connection.execute("SELECT pg_advisory_lock(%s, hashtext(%s))", (LOCK_CLASS, owner)) and None
+        )
+
+
+@pytest.fixture
+def judge(
+    link: Link, statements: Statements, beat: Callable[..., str], executing: Callable[..., list[int]], eventually: Any
+) -> Callable[..., list[int]]:
+    """Judge once, as a node that was here long enough; a job that is surely dead proves that it did judge."""
+
+    def judging(**options: Any) -> list[int]:
+        judge = beat(0, **options)
+        (dead,) = executing(beat(3600))
+
+        def taken() -> list[int]:
+            return rescue.rescue(link, statements, judge=judge, rescue_after=300)
+
+        ids = eventually(taken)  # the server may have started less than 10 s ago
+        assert dead in ids
+        return [id for id in ids if id != dead]
+
+    return judging
+
+
+@pytest.mark.parametrize(
+    ("age", "locked", "locks", "dead"),
+    [
+        (1, False, "true", False),
+        (7, False, "true", True),
+        (7, True, "true", False),
+        (50, True, "true", False),
+        (70, True, "true", True),
+        (7, False, "false", False),
+        (17, False, "false", True),
+    ],
+)
+def test_an_owner_of_ours_is_judged_by_beat_and_lock(
+    judge: Any, beat: Any, lock: Any, executing: Any, rows: Any, age: float, locked: bool, locks: str, dead: bool
+) -> None:
+    owner = new_owner()
+    if locked:
+        lock(owner)
+    ids = executing(beat(age, owner, locks=locks), 2, age=1)
+    found = judge()
+    assert found == (ids if dead else [])
+    expected = ("available", 1, {"rescued": 1}) if dead else ("executing", 1, {})
+    assert rows("state::text, attempt, meta", *ids) == [expected] * 2
+
+
+@pytest.mark.parametrize(
+    ("locked", "age", "started", "dead"),
+    [(False, 30, 30, True), (True, 30, 30, False), (False, 5, 30, False), (False, 30, 5, False)],
+)
+def test_an_owner_without_a_row_is_judged_only_by_a_senior_and_a_free_lock(
+    judge: Any, lock: Any, executing: Any, locked: bool, age: float, started: float, dead: bool
+) -> None:
+    owner = new_owner()
+    if locked:
+        lock(owner)
+    ids = executing(owner, age=age)
+    assert judge(started=started) == (ids if dead else [])
+
+
+@pytest.mark.parametrize(
+    ("beat_age", "job_age", "dead"), [(None, 3600, False), (10, 3600, False), (70, 3600, True), (70, 200, False)]
+)
+def test_owners_of_other_libraries_are_judged_by_age_and_a_stale_row(
+    judge: Any, beat: Any, executing: Any, beat_age: float | None, job_age: float, dead: bool
+) -> None:
+    if beat_age is not None:
+        beat(beat_age, FOREIGN)
+    ids = executing(FOREIGN, age=job_age)
+    assert judge() == (ids if dead else [])
+
+
+def test_a_rescued_job_without_attempts_left_is_discarded(judge: Any, beat: Any, executing: Any, rows: Any) -> None:
+    ids = executing(beat(3600), attempt=3, max_attempts=3)
+    assert judge() == ids
+    state, attempt, errors = rows("state::text, attempt, errors", *ids)[0]
+    assert (state, attempt, len(errors)) == ("discarded", 3, 1)
+    assert "node node" in errors[0]["error"]
+
+
+def test_one_node_at_a_time_judges(
+    link: Link, statements: Statements, judge: Any, beat: Any, executing: Any, db: psycopg.Connection
+) -> None:
+    judge()
+    executing(beat(3600))
+    with db.transaction():
+        db.execute("SELECT pg_advisory_xact_lock(%s, hashtext('public'))", (LOCK_CLASS,))
+        assert rescue.rescue(link, statements, judge=new_owner(), rescue_after=300) == []
+
+
+def test_a_rescue_wakes_the_queue(judge: Any, beat: Any, executing: Any, dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as listener:
+        listener.execute('LISTEN "public.oban_insert"')
+        executing(beat(3600), 3)
+        judge()
+        assert [notify.payload for notify in listener.notifies(timeout=5, stop_after=1)] == ['{"queue" : "default"}']
+
+
+def test_cleaning_forgets_old_producers_of_ours_and_discards_spent_jobs(
+    link: Link, statements: Statements, beat: Any, db: psycopg.Connection, rows: Any
+) -> None:
+    beat(400)
+    fresh = beat(100)
+    db.execute(
+        "INSERT INTO oban_producers (uuid, node, queue, updated_at) VALUES (%s, 'n', 'q', '2000-01-01')", (FOREIGN,)
+    )
+    db.execute("INSERT INTO oban_jobs (worker, attempt, max_attempts) VALUES ('w', 2, 2), ('w', 0, 2)")
+    rescue.clean(link, statements, ["default"])
+    assert {str(row[0]) for row in db.execute("SELECT uuid FROM oban_producers")} == {fresh, FOREIGN}
+    assert rows("state::text") == [("discarded",), ("available",)]
+
+
+def test_a_release_restores_the_attempt_of_what_was_not_begun(
+    link: Link, statements: Statements, executing: Any, rows: Any
+) -> None:
+    owner = new_owner()
+    unbegun, begun, spent, lost = (
+        executing(owner)[0],
+        executing(owner)[0],
+        executing(owner, attempt=2, max_attempts=2)[0],
+        executing(new_owner())[0],
+    )
+    jobs = [(unbegun, 1, False), (begun, 1, True), (spent, 2, True), (lost, 1, True)]
+    assert rescue.release(link, statements, owner, jobs) == 3
+    assert rows("state::text, attempt, meta, jsonb_array_length(errors)") == [
+        ("available", 0, {}, 0),
+        ("available", 0, {"handed_back": 1}, 0),
+        ("discarded", 2, {"handed_back": 1}, 1),
+        ("executing", 1, {}, 0),
+    ]
+
+
+def test_from_its_third_hand_back_on_a_job_pays_the_attempt(
+    link: Link, statements: Statements, executing: Any, rows: Any, db: psycopg.Connection
+) -> None:
+    owner = new_owner()
+    (id,) = executing(owner)
+    attempts = []
+    for _ in range(4):
+        (attempt,) = rows("attempt")[0]
+        rescue.release(link, statements, owner, [(id, attempt, True)])
+        attempts += [attempt for (attempt,) in rows("attempt")]
+        db.execute("UPDATE oban_jobs SET state = 'executing', attempt = attempt + 1")
+    assert attempts == [0, 0, 1, 2]
+
+
+def test_jobs_of_a_fetch_whose_answer_was_lost_go_back(
+    link: Link, statements: Statements, executing: Any, rows: Any
+) -> None:
+    owner = new_owner()
+    known, stray, again = *executing(owner, 2), *executing(owner, attempt=2)
+    (other,) = executing(new_owner())
+    assert rescue.reconcile(link, statements, owner, lambda: {(known, 1), (again, 1)}) == 2
+    assert rows("id, state::text, attempt") == [
+        (known, "executing", 1),
+        (stray, "available", 0),
+        (again, "available", 1),
+        (other, "executing", 1),
+    ]

@@ -1,0 +1,105 @@
+"""A queue's threads take jobs one after another, and a crew of another size takes over without losing any."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+
+from oban_sync import Job, Oban, worker
+from oban_sync.lifecycle.outcome import Outcome
+from oban_sync.runtime.queue import Queue, Row
+from tests.conftest import Events
+
+Eventually = Callable[..., Any]
+
+
+@worker(name="queue.Note")
+class Note:
+    def process(self, job: Job) -> None:
+        """Only that it runs matters."""
+
+
+def rows(count: int, first: int = 0) -> list[Row]:
+    return [(id, "w", 1) for id in range(first, first + count)]
+
+
+def test_every_row_runs_once_whatever_the_size_of_the_crew(eventually: Eventually) -> None:
+    ran: list[int] = []
+    outcomes: list[Outcome] = []
+
+    def run(row: Row) -> Outcome:
+        ran.append(row[0])
+        return Outcome(row[0], 1, "completed")
+
+    queue = Queue("test-queue", 2, run, lambda: None)
+    for size, first in ((5, 0), (1, 1000), (7, 2000)):
+        queue.put(rows(1000, first))
+        queue.resize(size)
+    eventually(lambda: outcomes.extend(queue.take_outcomes()) or len(outcomes) == 3000)
+    assert sorted(ran) == sorted(outcome.id for outcome in outcomes)
+    assert len(set(ran)) == 3000
+    assert queue.in_hand() == 0
+    queue.close()
+
+
+def test_a_larger_crew_works_beside_threads_that_are_stuck(eventually: Eventually) -> None:
+    release = threading.Event()
+    ran: list[int] = []
+
+    def run(row: Row) -> Outcome:
+        if row[0] < 2:
+            release.wait(20)
+        ran.append(row[0])
+        return Outcome(row[0], 1, "completed")
+
+    queue = Queue("test-queue", 2, run, lambda: None)
+    queue.put(rows(2))
+    eventually(lambda: len(queue.running()) == 2)
+    queue.put(rows(3, 10))
+    assert ran == []
+    queue.resize(4)
+    eventually(lambda: sorted(ran) == [10, 11, 12])
+    assert [job.id for job in sorted(queue.running())] == [0, 1]
+    release.set()
+    eventually(lambda: queue.running() == [])
+    assert sorted(outcome.id for outcome in queue.take_outcomes()) == [0, 1, 10, 11, 12]
+    queue.close()
+
+
+def test_what_is_not_begun_can_be_given_back() -> None:
+    release, began = threading.Event(), threading.Event()
+
+    def run(row: Row) -> Outcome:
+        began.set()
+        release.wait(20)
+        return Outcome(row[0], 1, "completed")
+
+    queue = Queue("test-queue", 1, run, lambda: None)
+    queue.put(rows(3))
+    assert began.wait(10)
+    assert [(job.id, job.started) for job in queue.give_back()] == [(1, False), (2, False)]
+    assert [(job.id, job.started) for job in queue.running()] == [(0, True)]
+    release.set()
+    queue.close()
+
+
+def test_scaling_and_pausing_a_running_queue(
+    dsn: str, oban: Oban, events: Events, db: psycopg.Connection, eventually: Eventually
+) -> None:
+    with Oban(dsn=dsn, name="server", queues={"default": 2}) as server:
+        assert server._service is not None
+        producer = server._service.producers["default"]
+        producer.pause()
+        eventually(lambda: producer.free() == 0)
+        oban.enqueue_many(Note.new() for _ in range(200))
+        eventually(lambda: db.execute("SELECT count(*) FROM oban_jobs WHERE state = 'available'").fetchone() == (200,))
+        producer.scale(7)
+        producer.resume()
+        events.wait(100, "stop")
+        producer.scale(1)
+        events.wait(200, "stop")
+        eventually(lambda: db.execute("SELECT count(*) FROM oban_jobs WHERE state = 'completed'").fetchone() == (200,))
+        assert producer.refused == 0
