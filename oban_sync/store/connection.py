@@ -147,7 +147,11 @@ class Link:
         pgconn = self.connect().pgconn
         pgconn.send_query(b"")
         deadline = clock.monotonic() + PING_SECONDS
-        while pgconn.is_busy() or pgconn.get_result() is not None:
+        while True:
+            if not pgconn.is_busy():
+                if pgconn.get_result() is None:
+                    return
+                continue  # the next may have come along: waiting for the socket would be in vain
             left = deadline - clock.monotonic()
             if left <= 0 or not select.select([pgconn.socket], [], [], left)[0]:
                 raise psycopg.OperationalError(f"the server gave no sign of life in {PING_SECONDS:g} s")
