@@ -10,7 +10,7 @@ import inspect
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,10 +109,13 @@ def _psycopg(connection: psycopg.Connection[Any], prepare: bool | None) -> Handl
         return cursor.execute(sql, params, prepare=prepare).fetchall()
 
     def command(sql: str) -> None:
-        # In pipeline mode an error comes, and what follows it is accepted, only after a round trip.
-        piped = connection.info.pipeline_status != PipelineStatus.OFF
-        with connection.pipeline() if piped else nullcontext():
-            psycopg.Cursor(connection).execute(sql, prepare=False)
+        cursor = psycopg.Cursor(connection)
+        if connection.info.pipeline_status == PipelineStatus.OFF:
+            cursor.execute(sql, prepare=False)
+            return
+        with connection.pipeline() as pipeline:  # its end waits for the answer
+            pipeline.sync()  # after an error, nothing is accepted before
+            cursor.execute(sql, prepare=False)
 
     return Handle(execute, command)
 
