@@ -18,7 +18,7 @@ from psycopg_pool import ConnectionPool
 
 from oban_sync.errors import ConfigError, DatabaseUnavailable
 from oban_sync.store.connection import Link, create_pool, pool_source
-from oban_sync.store.handles import Handle, adapt
+from oban_sync.store.handles import Handle, adapt, on_engine
 
 _sources: weakref.WeakSet[Source] = weakref.WeakSet()
 _abandoned: list[ConnectionPool] = []  # pools of a parent process, kept so that nothing ever closes them
@@ -70,7 +70,10 @@ class Source:
     def handle(self) -> Iterator[Handle]:
         """Lend a way to run single statements, each a transaction of its own."""
         with self.connection() as connection:
-            if not isinstance(connection, psycopg.Connection) or connection.autocommit:
+            if self._pool is None:
+                yield on_engine(connection)
+                return
+            if connection.autocommit:
                 yield adapt(connection, prepare=None)
                 return
             connection.set_autocommit(True)  # a flag of the client: spares the round trips of BEGIN and COMMIT
