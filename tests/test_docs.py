@@ -1,4 +1,6 @@
-"""Every code block of the README and of docs/*.md runs here, on a real PostgreSQL, in the order of its page.
+"""The examples: every code block of the README and of docs/*.md, and every docstring of the package.
+
+The blocks of a page run in its order, on a real PostgreSQL:
 
 | in the page | here |
 |---|---|
@@ -41,6 +43,11 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 KINDS = {"python", "console", "sh", "text", "toml", "sql"}
 TIMEOUT = 60
+MODULES = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in sorted((ROOT / "oban_sync").rglob("*.py"))
+    if ">>> " in path.read_text(encoding="utf-8")
+]
 
 _BLOCK = re.compile(
     r"(?:<!-- (?:file: (?P<file>\S+) -->|alone\n(?P<alone>.*?)-->)\n+)?"
@@ -73,6 +80,12 @@ def blocks(page: Path) -> Iterator[Block]:
         yield Block(page, line, found["kind"] or "hidden", found[part], found["file"], found["alone"])
 
 
+def check(test: doctest.DocTest) -> None:
+    report: list[str] = []
+    failed = doctest.DocTestRunner(optionflags=FLAGS).run(test, out=report.append, clear_globs=False).failed
+    assert not failed, "".join(report)
+
+
 class Runner:
     """Runs the blocks of one page, one after the other."""
 
@@ -98,9 +111,7 @@ class Runner:
     def _doctest(self, block: Block) -> None:
         test = doctest.DocTestParser().get_doctest(block.code, {}, block.name, str(block.page), block.line - 1)
         test.globs = self.names
-        report: list[str] = []
-        failed = doctest.DocTestRunner(optionflags=FLAGS).run(test, out=report.append, clear_globs=False).failed
-        assert not failed, "".join(report)
+        check(test)
 
     def _alone(self, block: Block) -> None:
         program = [sys.executable, "-c", f"{block.before}\n{block.code}"]
@@ -153,9 +164,8 @@ def url_of(dsn: str) -> str:
 
 
 @pytest.fixture
-def page_directory(tmp_path: Path, dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A directory to be in, with nothing registered and nothing left behind."""
-    monkeypatch.setenv("DATABASE_URL", url_of(dsn))
     monkeypatch.setattr(instances, "_instances", {})
     monkeypatch.setattr(import_module("oban_sync.worker"), "_registry", {})  # the name itself is the decorator
     monkeypatch.chdir(tmp_path)
@@ -166,15 +176,25 @@ def page_directory(tmp_path: Path, dsn: str, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_code_block_runs(
-    page: Path, page_directory: Path, monkeypatch: pytest.MonkeyPatch, eventually: Callable[..., object]
+    page: Path, alone: Path, dsn: str, monkeypatch: pytest.MonkeyPatch, eventually: Callable[..., object]
 ) -> None:
+    monkeypatch.setenv("DATABASE_URL", url_of(dsn))
     module = types.ModuleType("shop")  # what workers in the page are named after
     module.eventually = eventually
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    runner = Runner(page_directory, module)
+    runner = Runner(alone, module)
     for block in blocks(page):
         assert block.kind in KINDS | {"hidden"}, f"{block.name}: a fence of kind {block.kind!r} is not looked at"
         runner.run(block)
+
+
+@pytest.mark.usefixtures("alone")
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_of_docstrings_hold(name: str) -> None:
+    tests = [test for test in doctest.DocTestFinder(exclude_empty=True).find(import_module(name)) if test.examples]
+    assert tests
+    for test in tests:
+        check(test)
 
 
 def test_no_code_block_is_overlooked() -> None:
