@@ -41,6 +41,8 @@ class Service:
         self._config, self._source, self._statements = config, source, statements
         self._name = f"oban-{config.name}"
         self._scheduler: Scheduler | None = None
+        self._ending = threads.Lock()  # taken once, by who ends what the jobs needed
+        self._ended = threads.Event()
         owners = {new_owner(): queue for queue in config.queues}
         self._heartbeat = self._beating(owners)
         self.producers = {queue: self._producing(queue, owner) for owner, queue in owners.items()}
@@ -76,21 +78,22 @@ class Service:
             logger.warning(
                 "stopped, but %d jobs still run and are kept until they end: %s", len(unfinished), unfinished
             )
-            self._reaper = threads.spawn(f"{self._name}-reaper", self._end_later)
-
-    def wait(self) -> None:
-        """Wait for the jobs that a `stop` left running."""
-        threads.join_all([producer.thread for producer in self.producers.values()])
+            threads.spawn(f"{self._name}-reaper", self._end_later)
 
     def _end_later(self) -> None:
-        self.wait()
+        threads.join_all([producer.thread for producer in self.producers.values()])
         self._end()
 
     def _end(self) -> None:
+        """End what the jobs needed, once; who comes second waits for the first."""
+        if not self._ending.acquire(blocking=False):
+            self._ended.wait()
+            return
         self._heartbeat.stop()
         self._notifier.stop()
         threads.join_all([self._heartbeat.thread, self._notifier.thread], clock.monotonic() + LISTEN_SECONDS)
         _services.discard(self)
+        self._ended.set()
 
     def _hand_back(self) -> None:
         link = self._link("hand-back")
@@ -178,8 +181,7 @@ def _watch_exit(service: Service) -> None:
 
 
 def _stop_all() -> None:
-    """Stop what runs when the interpreter ends. It waits for the threads in any case, so wait for the acks too."""
+    """Stop what runs when the interpreter ends. It waits for the threads of jobs anyway, so wait for their acks."""
     for service in list(_services):
         if service.process == os.getpid():
-            service.stop(grace=service._config.shutdown_grace_period, exiting=False)
-            service.wait()
+            service.stop(grace=None, exiting=False)

@@ -6,7 +6,10 @@ lease from being renewed. What goes wrong in PostgreSQL arrives as one of two er
 
 from __future__ import annotations
 
+import atexit
+import os
 import select
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -36,6 +39,8 @@ KEEPALIVE: dict[str, int] = {
 PING_SECONDS = 3.0
 _DATA_CLASSES = ("22", "23")
 _AS_TEXT = ("json", "jsonb", "timestamp", "timestamptz")
+
+_pools: weakref.WeakKeyDictionary[ConnectionPool, int] = weakref.WeakKeyDictionary()  # with the process that made it
 
 
 class Link:
@@ -183,7 +188,17 @@ def create_pool(conninfo: str, *, check: bool = False, **options: Any) -> Connec
     sizes = {"min_size": 1, "max_size": 10, **options}
     kwargs = {**KEEPALIVE, **sizes.pop("kwargs", {})}
     checking = ConnectionPool.check_connection if check else None
-    return ConnectionPool(conninfo, kwargs=kwargs, open=False, check=checking, **sizes)
+    pool = ConnectionPool(conninfo, kwargs=kwargs, open=False, check=checking, **sizes)
+    _pools[pool] = os.getpid()
+    return pool
+
+
+@atexit.register
+def _close_pools() -> None:
+    """Close what a program left open: a pool that the interpreter collects waits for threads that run no more."""
+    for pool, process in list(_pools.items()):
+        if process == os.getpid() and not pool.closed:
+            pool.close()
 
 
 def pool_source(pool: ConnectionPool) -> tuple[str, dict[str, Any]]:
