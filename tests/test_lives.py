@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from oban_sync import Cancel, Job, JobState, Oban, Record, Snooze, current_job, job, worker
+from oban_sync import Cancel, Job, JobState, Oban, Record, Snooze, current_job, job, schema, worker
 from oban_sync.errors import SchemaMissing
 from tests.conftest import Events
 
@@ -398,3 +398,18 @@ def test_a_client_starts_no_threads(dsn: str) -> None:
     with Oban(dsn=dsn) as oban:
         assert not oban.running
         assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("prefix", ["Jobs", "select", "_x" * 24])
+def test_a_prefix_keeps_its_jobs_apart(
+    dsn: str, db: psycopg.Connection, do: Callable[..., Job], events: Events, prefix: str
+) -> None:
+    schema.install(db, prefix)
+    other = Oban(dsn=dsn, name="elsewhere", queues={"default": 2})
+    with Oban(dsn=dsn, prefix=prefix, queues={"default": 2}, stager={"interval": 60}), other:
+        do(lambda job: None)
+        do(lambda job: None, schedule_in=0.1)
+        events.wait(2, "stop")
+    found = db.execute(f'SELECT state::text, count(*) FROM "{prefix}".oban_jobs GROUP BY 1').fetchall()
+    assert found == [("completed", 2)]
+    assert db.execute("SELECT count(*) FROM public.oban_jobs").fetchone() == (0,)
