@@ -33,20 +33,25 @@ def describe(setting: Callable[[str], str], cpus: frozenset[int]) -> dict[str, s
     }
 
 
-def cpu_seconds(process: int) -> float:
-    """Give the CPU time of all threads of a process so far."""
-    return sum(_ticks(process)[:2]) / _TICKS
+def cpu(process: int) -> dict[int, float]:
+    """Give the CPU seconds of each thread of a process so far, by its id."""
+    return {int(task.name): _seconds(task) for task in Path(f"/proc/{process}/task").iterdir()}
 
 
-def cpu_seconds_of_all(parent: int) -> float:
-    """Give the CPU time of a process and its children, those that ended included."""
-    total = sum(_ticks(parent))
-    for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+def cpu_of_family(parent: int) -> dict[int, float]:
+    """Give the CPU seconds of a process and its children so far; under 0, of children that ended, in whole ticks."""
+    found = {0: sum(int(field) for field in _stat(parent)[13:15]) / _TICKS}
+    for process in (parent, *map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split())):
         try:
-            total += sum(_ticks(int(child))[:2])
+            found |= cpu(process)
         except OSError:
-            pass  # ended meanwhile, and counted with its parent's from now on
-    return total / _TICKS
+            pass  # ended meanwhile
+    return found
+
+
+def spent(before: dict[int, float], after: dict[int, float]) -> float:
+    """Give the CPU seconds between two looks."""
+    return sum(max(0.0, seconds - before.get(process, 0.0)) for process, seconds in after.items())
 
 
 def parent_of(process: int) -> int:
@@ -59,9 +64,9 @@ def name_of(process: int) -> str:
     return Path(f"/proc/{process}/comm").read_text().strip()
 
 
-def _ticks(process: int) -> list[int]:
-    """Give the ticks of a process: user and system, its own and of children that ended."""
-    return [int(field) for field in _stat(process)[11:15]]
+def _seconds(task: Path) -> float:
+    """Read what the scheduler measured, in nanoseconds; ticks would miss what runs for less than one at a time."""
+    return int((task / "schedstat").read_text().split()[0]) / 1e9
 
 
 def _stat(process: int) -> list[str]:

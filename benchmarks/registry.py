@@ -34,6 +34,7 @@ class Workload:
         unit: Of its figures.
         needs: Operations and modes that a system must have for it.
         measure: Gives one figure, or several by name.
+        compared: Whether a ratio of two systems says something.
     """
 
     group: str
@@ -41,6 +42,7 @@ class Workload:
     unit: str
     needs: tuple[str, ...]
     measure: Callable[[Subject], float | dict[str, float]]
+    compared: bool = True
 
 
 def workloads(sizes: Sizes) -> list[Workload]:
@@ -75,8 +77,8 @@ def _draining(sizes: Sizes) -> list[Workload]:
 
 
 def _waiting(sizes: Sizes) -> list[Workload]:
-    near = partial(scheduled, jobs=sizes.scheduled, foreign=False)
-    far = partial(scheduled, jobs=sizes.scheduled, foreign=True)
+    near = partial(scheduled, jobs=sizes.scheduled, longest=sizes.scheduled_seconds, foreign=False)
+    far = partial(scheduled, jobs=sizes.scheduled, longest=sizes.scheduled_seconds, foreign=True)
     asleep = partial(sleep, jobs=sizes.sleep, slots=50)
     unused = partial(idle, jobs=sizes.idle, seconds=sizes.idle_seconds)
     return [
@@ -84,5 +86,5 @@ def _waiting(sizes: Sizes) -> list[Workload]:
         Workload("scheduled", "scheduled by the node, late", "ms", ("wait", "schedule"), near),
         Workload("scheduled", "scheduled by another process, late", "ms", ("wait", "schedule"), far),
         Workload("sleep", "sleep 10 ms, 50 slots, of the ideal", "", ("sleep",), asleep),
-        Workload("idle", "idle", "% of a core", ("wait",), unused),
+        Workload("idle", "idle", "% of a core", ("wait",), unused, compared=False),
     ]

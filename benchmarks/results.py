@@ -20,6 +20,7 @@ class Result:
         workload: What was measured, in words.
         system: Who did it.
         unit: Of the values.
+        compared: Whether a ratio to ours says something.
         runs: A value a round.
     """
 
@@ -27,6 +28,7 @@ class Result:
     workload: str
     system: str
     unit: str
+    compared: bool
     runs: list[float] = field(default_factory=list)
 
     @property
@@ -43,10 +45,9 @@ class Results:
         self.machine: dict[str, str] = {}
         self.problems: list[str] = []
 
-    def add(self, group: str, workload: str, system: str, unit: str, value: float) -> None:
-        """Take the figure of one round."""
-        result = self._found.setdefault((workload, system), Result(group, workload, system, unit))
-        result.runs.append(value)
+    def add(self, blank: Result, value: float) -> None:
+        """Take the figure of one round; `blank` says what it is of."""
+        self._found.setdefault((blank.workload, blank.system), blank).runs.append(value)
 
     def spread(self, result: Result) -> float:
         """Give the distance of the rounds' extremes as a part of their median."""
@@ -67,9 +68,9 @@ class Results:
         ]
 
     def ratio(self, result: Result) -> float | None:
-        """Divide a system's figure by ours, round by round, and give the median; None: we have no figure."""
+        """Divide a system's figure by ours, round by round, and give the median; None: there is nothing to divide."""
         ours = self._found.get((result.workload, OURS))
-        if ours is None:
+        if ours is None or not result.compared:
             return None
         ratios = [its / own for its, own in zip(result.runs, ours.runs, strict=False) if own]
         return statistics.median(ratios) if ratios else None

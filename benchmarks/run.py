@@ -11,7 +11,7 @@ from benchmarks.database import Databases, databases
 from benchmarks.options import Options
 from benchmarks.registry import SYSTEMS, Workload, workloads
 from benchmarks.remote import BenchmarkError
-from benchmarks.results import Results
+from benchmarks.results import Result, Results
 from benchmarks.subject import Subject
 
 
@@ -56,5 +56,5 @@ def take(workload: Workload, system: Subject, results: Results) -> None:
     figures = workload.measure(system)
     for part, value in (figures if isinstance(figures, dict) else {"": figures}).items():
         name = f"{workload.name}: {part}" if part else workload.name
-        results.add(workload.group, name, system.name, workload.unit, value)
+        results.add(Result(workload.group, name, system.name, workload.unit, workload.compared), value)
         print(f"{name}, {system.name}: {value:,.2f} {workload.unit}", file=sys.stderr)

@@ -17,15 +17,29 @@ class Sizes:
     sleep: int = 5_000
     idle: int = 100_000
     idle_seconds: float = 20.0
+    scheduled_seconds: float = 3.0
 
     def scaled(self, factor: float) -> Sizes:
         """Give smaller or larger numbers of jobs; seconds only get fewer, and not less than half a second."""
         numbers = ("enqueue", "bulk", "drain", "latency", "scheduled", "sleep", "idle")
         scaled = {name: max(1, round(getattr(self, name) * factor)) for name in numbers}
-        return replace(self, **scaled, idle_seconds=max(0.5, self.idle_seconds * min(1.0, factor)))
+        return replace(
+            self,
+            **scaled,
+            idle_seconds=max(0.5, self.idle_seconds * min(1.0, factor)),
+            scheduled_seconds=max(0.5, self.scheduled_seconds * min(1.0, factor)),
+        )
 
 
 FULL = Sizes()
 QUICK = Sizes(
-    enqueue=1_000, bulk=20_000, drain=5_000, latency=50, scheduled=30, sleep=1_000, idle=20_000, idle_seconds=2.0
+    enqueue=1_000,
+    bulk=20_000,
+    drain=5_000,
+    latency=40,
+    scheduled=30,
+    sleep=1_000,
+    idle=20_000,
+    idle_seconds=1.0,
+    scheduled_seconds=1.5,
 )

@@ -30,7 +30,7 @@ class Subject:
         self.strict = spec.strict
         self._spec, self._cpus = spec, cpus
         self._dsn = databases.create(name)
-        self.clerk = Agent(spec, self._dsn)  # fills and checks, and is not measured
+        self.clerk = Agent(spec, self._dsn, cpus)  # stores jobs, and checks what became of them; runs none
         self.clerk.call("install")
 
     def close(self) -> None:

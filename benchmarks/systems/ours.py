@@ -49,7 +49,9 @@ class ObanSync(Table):
         with Oban.create_pool(self.dsn, min_size=threads, max_size=threads) as pool:
             pool.wait()
             self._oban = Oban(pool=pool)
-            return crowd(jobs, threads, _storing)
+            seconds = crowd(jobs, threads, _storing)
+        self._oban = Oban(dsn=self.dsn)
+        return seconds
 
     def bulk(self, calls: int, size: int) -> Stored:
         calling = whole = 0.0

@@ -10,6 +10,5 @@ def bulk(subject: Subject, jobs: int, *, size: int) -> dict[str, float]:
     """Give the jobs a second of the calls alone, and with the making of what they take."""
     calls = max(1, jobs // size)
     subject.fill(0)
-    with subject.processes() as (client,):
-        seconds: Stored = client.call("bulk", calls=calls, size=size)
+    seconds: Stored = subject.clerk.call("bulk", calls=calls, size=size)
     return {"": calls * size / seconds["calls"], "with their making": calls * size / seconds["whole"]}

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-from benchmarks.agent import Checked
-from benchmarks.remote import BenchmarkError
-from benchmarks.subject import Subject
-from benchmarks.tally import Start, Tally
+from benchmarks.subject import STALL_SECONDS, Subject
+from benchmarks.tally import Tally
+
+FEWEST = 1_000
+"""Jobs below which the first of several processes could take all."""
 
 
 def drain(
     subject: Subject, jobs: int, *, slots: int, processes: int = 1, kind: str = "noop", mode: str = "drain"
 ) -> float:
-    """Give the jobs a second."""
+    """Give the jobs a second; `jobs` is for each process."""
+    jobs = max(jobs, FEWEST) * processes if processes > 1 else jobs
     subject.fill(jobs, kind)
     with Tally(jobs, processes) as tally, subject.processes(processes) as nodes:
         for number, node in enumerate(nodes):
             node.ask("start", slots=slots, mode=mode, lane=tally.lane(number))
         for node in nodes:
             node.answer()
+        subject.expect({"all processes have jobs": True}, {"all processes have jobs": tally.open(STALL_SECONDS)})
         checked, starts = subject.finished(jobs, tally)
         for node in nodes:
             node.call("stop")
-    return _rate(checked, starts, processes)
-
-
-def _rate(checked: Checked, starts: list[Start], processes: int) -> float:
-    """Divide what started since all processes ran by the time from then to the last end."""
-    firsts: dict[int, float] = {}
-    for start in starts:
-        firsts.setdefault(start.lane, start.wall)
-    if len(firsts) < processes or checked["last"] is None:
-        raise BenchmarkError(f"expected {processes} processes to share the jobs, got {len(firsts)} that ran any")
-    begin = max(firsts.values())
-    return sum(start.wall >= begin for start in starts) / (checked["last"] - begin)
+    assert checked["last"] is not None
+    return jobs / (checked["last"] - starts[0].wall)

@@ -8,7 +8,6 @@ from benchmarks.subject import Subject
 def enqueue(subject: Subject, jobs: int, *, threads: int) -> float:
     """Give the jobs a second."""
     subject.fill(0)
-    with subject.processes() as (client,):
-        seconds: float = client.call("enqueue", jobs=jobs, threads=threads)
+    seconds: float = subject.clerk.call("enqueue", jobs=jobs, threads=threads)
     subject.expect(jobs + threads, subject.clerk.call("check")["jobs"])  # one each before the clock ran
     return jobs / seconds

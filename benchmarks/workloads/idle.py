@@ -32,16 +32,16 @@ def _cost(subject: Subject, jobs: int, seconds: float) -> dict[str, float]:
     postmaster = subject.databases.postmaster()
     with Tally(1) as tally, subject.processes() as (node,):
         node.call("start", slots=10, mode="wait", lane=tally.lane(0))
-        time.sleep(min(SETTLE_SECONDS, seconds))
+        time.sleep(min(SETTLE_SECONDS, seconds / 2))
         before = _used(node.pid, postmaster)
         time.sleep(seconds)
         after = _used(node.pid, postmaster)
         node.call("stop")
-    return {part: 100 * (after[part] - before[part]) / seconds for part in before}
+    return {part: 100 * machine.spent(before[part], after[part]) / seconds for part in before}
 
 
-def _used(node: int, postmaster: int | None) -> dict[str, float]:
-    used = {"node": machine.cpu_seconds(node)}
+def _used(node: int, postmaster: int | None) -> dict[str, dict[int, float]]:
+    used = {"node": machine.cpu(node)}
     if postmaster is not None:
-        used["PostgreSQL"] = machine.cpu_seconds_of_all(postmaster)
+        used["PostgreSQL"] = machine.cpu_of_family(postmaster)
     return used

@@ -17,9 +17,9 @@ def latency(subject: Subject, jobs: int) -> dict[str, float]:
     dice = random.Random(jobs)  # noqa: S311 - the same pauses for every system
     pauses = [dice.uniform(*PAUSES) for _ in range(jobs + WARM)]
     subject.fill(0)
-    with Tally(len(pauses)) as tally, subject.processes(2) as (node, sender):
+    with Tally(len(pauses)) as tally, subject.processes() as (node,):
         node.call("start", slots=10, mode="wait", lane=tally.lane(0))
-        times = sender.call("send", pauses=pauses)
+        times = subject.clerk.call("send", pauses=pauses)
         _, starts = subject.finished(len(pauses), tally)
         node.call("stop")
     begun = {start.id: start.monotonic for start in starts}

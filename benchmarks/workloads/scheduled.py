@@ -8,24 +8,27 @@ from benchmarks.results import percentile
 from benchmarks.subject import Subject
 from benchmarks.tally import Tally
 
-DELAYS = (0.2, 3.0)
+SHORTEST = 0.2
 
 
-def scheduled(subject: Subject, jobs: int, *, foreign: bool) -> dict[str, float]:
+def scheduled(subject: Subject, jobs: int, *, longest: float, foreign: bool) -> dict[str, float]:
     """Give milliseconds from due time to start.
 
     Args:
         subject: Who is measured.
         jobs: How many.
+        longest: Most seconds until a job is due.
         foreign: Whether another process than the node stores them.
     """
     dice = random.Random(jobs)  # noqa: S311 - the same delays for every system
     subject.fill(0)
-    with Tally(jobs) as tally, subject.processes(2 if foreign else 1) as nodes:
-        nodes[0].call("start", slots=10, mode="wait", lane=tally.lane(0))
-        dues = nodes[-1].call("schedule", delays=[dice.uniform(*DELAYS) for _ in range(jobs)])
+    with Tally(jobs) as tally, subject.processes() as (node,):
+        node.call("start", slots=10, mode="wait", lane=tally.lane(0))
+        dues = (subject.clerk if foreign else node).call(
+            "schedule", delays=[dice.uniform(SHORTEST, longest) for _ in range(jobs)]
+        )
         _, starts = subject.finished(jobs, tally)
-        nodes[0].call("stop")
+        node.call("stop")
     late = [(start.wall - dues[start.id - 1]) * 1e3 for start in starts]
     early = sum(milliseconds < 0 for milliseconds in late)
     if subject.strict:
