@@ -18,7 +18,13 @@ import oban_sync
 from oban_sync import Oban, errors
 
 ROOT = Path(__file__).parents[1]
-DECLARED = ["oban_sync", "oban_sync.schema", "oban_sync.embedded", "oban_sync.telemetry"]
+DECLARED = [
+    "oban_sync",
+    "oban_sync.schema",
+    "oban_sync.embedded",
+    "oban_sync.telemetry",
+    "oban_sync.integrations.gunicorn",
+]
 MODULES = ["oban_sync", *(module.name for module in pkgutil.walk_packages(oban_sync.__path__, "oban_sync."))]
 
 
