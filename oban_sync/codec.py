@@ -33,6 +33,7 @@ from oban_sync.errors import ArgsError
 MAX_DEPTH = 100
 MAX_BYTES = 1_000_000
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
+_EXACT = 2**53  # above it every float is whole
 
 
 class _Refused(Exception):
@@ -100,7 +101,8 @@ def _plain(value: Any, depth: int) -> Any:
         raise _Refused(f"an integer of at most 64 bits (or a str), got one of {value.bit_length()} bits")
     if kind is float:
         if math.isfinite(value):
-            return value
+            # jsonb gives 2.0**60 back as digits that are rounded, but as a whole number: write its own digits then.
+            return int(value) if abs(value) > _EXACT and _SMALLEST <= value <= _LARGEST else value
         raise _Refused(f"a finite number, got {value}")
     if depth >= MAX_DEPTH:
         raise _Refused(f"at most {MAX_DEPTH} levels deep")
@@ -128,7 +130,7 @@ def _object(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
         if not isinstance(key, str):
             raise _Refused(f"an object with str keys, got the key {_shown(key)}")
         try:
-            plain[_string(str(key))] = _plain(item, depth)
+            plain[_string(_exact_string(key))] = _plain(item, depth)
         except _Refused as refused:
             raise refused.below(key) from None
     return plain
@@ -149,7 +151,7 @@ def _converted(value: Any, depth: int) -> Any:
     if isinstance(value, Enum):
         return _plain(value.value, depth + 1)
     if isinstance(value, datetime):
-        return (value if value.tzinfo is None else value.astimezone(UTC)).isoformat()
+        return _instant(value)
     if isinstance(value, date | time):
         return value.isoformat()
     if isinstance(value, timedelta):
@@ -163,10 +165,26 @@ def _converted(value: Any, depth: int) -> Any:
         return _object(value, depth + 1)
     if isinstance(value, list | tuple):
         return _array(value, depth + 1)
-    for basic in (str, int, float):
+    if isinstance(value, str):
+        return _string(_exact_string(value))
+    for basic in (int, float):
         if isinstance(value, basic):
             return _plain(basic(value), depth)
     raise _Refused(f"a value that JSON can hold, got {_shown(value)}")
+
+
+def _exact_string(value: str) -> str:
+    """Give the text of a subclass of str, whose own __str__ may say something else, as that of an Enum does."""
+    return str.__str__(value)
+
+
+def _instant(value: datetime) -> str:
+    if value.utcoffset() is None:
+        return value.isoformat()
+    try:
+        return value.astimezone(UTC).isoformat()
+    except OverflowError:
+        raise _Refused(f"an instant between the years 1 and 9999 in UTC, got {value.isoformat()}") from None
 
 
 def _shown(value: object) -> str:
