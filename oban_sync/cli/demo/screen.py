@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
 WIDTH = 80
@@ -25,40 +25,39 @@ class Screen:
 
     def title(self, text: str, rest: str) -> None:
         """Print the name of the programme."""
-        self._console.print(Text.assemble((text, "bold"), "  ", (rest, "dim")))
+        self._print(Text.assemble((text, "bold"), "  ", (rest, "dim")))
 
     def heading(self, text: str) -> None:
         """Begin a part."""
-        self._console.print()
-        self._console.print(Text(text, "bold cyan"))
+        self._print()
+        self._print(Text(text, "bold cyan"))
 
     def say(self, text: str) -> None:
-        """Print a sentence."""
-        self._console.print(Text(text), soft_wrap=False)
+        """Print a sentence or some, broken into lines."""
+        indent = text[: len(text) - len(text.lstrip())]
+        self._print(Text(textwrap.fill(text, self._console.width, subsequent_indent=indent, break_long_words=False)))
 
     def step(self, code: str, outcome: str, *, ok: bool = True) -> None:
         """Print what was done, and what became of it."""
-        self._console.print(Text(f"  {code}", "bold"))
-        self._console.print(_verdict(ok), Text(outcome), sep="")
+        self._print(Text(f"  {code}", "bold"))
+        self._print(Text.assemble(_verdict(ok), outcome))
 
-    def facts(self, rows: Iterable[tuple[str, str]]) -> None:
+    def facts(self, rows: Sequence[tuple[str, str]]) -> None:
         """Print names with their values."""
-        grid = Table.grid(padding=(0, 3))
+        width = max(len(name) for name, _ in rows)
         for name, value in rows:
-            grid.add_row(Text(f"  {name}", "dim"), Text(value))
-        self._console.print(grid)
+            self._print(Text.assemble((f"  {name:{width}}  ", "dim"), value))
 
-    def checks(self, checks: Iterable[tuple[bool, str, str]]) -> None:
+    def checks(self, checks: Sequence[tuple[bool, str, str]]) -> None:
         """Print what holds and what does not."""
-        grid = Table.grid(padding=(0, 3, 0, 0))
+        width = max(len(name) for _, name, _ in checks)
         for ok, name, evidence in checks:
-            grid.add_row(Text.assemble(_verdict(ok), name), Text(evidence, "dim" if ok else "bold red"))
-        self._console.print(grid)
+            self._print(Text.assemble(_verdict(ok), f"{name:{width}}  ", (evidence, "dim" if ok else "bold red")))
 
     def end(self, text: str, *, ok: bool) -> None:
         """Print the result of all."""
-        self._console.print()
-        self._console.print(Text(text, "bold green" if ok else "bold red"))
+        self._print()
+        self._print(Text(text, "bold green" if ok else "bold red"))
 
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Advance]:
@@ -69,6 +68,9 @@ class Screen:
                 yield lambda done: bar.update(task, completed=done)
         else:
             yield self._by_quarters(label, total)
+
+    def _print(self, text: Text | str = "") -> None:
+        self._console.print(text, soft_wrap=True)
 
     def _bar(self) -> Progress:
         return Progress(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import signal
-import sys
 import warnings
 from typing import NamedTuple
+
+from sqlalchemy.exc import OperationalError
 
 from oban_sync import __version__, clock
 from oban_sync.cli.demo import count, guide, place, work
 from oban_sync.cli.demo.report import Report
 from oban_sync.cli.demo.screen import Screen
+from oban_sync.errors import DatabaseUnavailable
 
 
 class Wishes(NamedTuple):
@@ -34,6 +36,13 @@ def play(wishes: Wishes) -> int:
     warnings.simplefilter("ignore", SyntaxWarning)  # of the files that are parsed
     screen = Screen()
     screen.title(f"oban_sync {__version__}", "a blocking job queue on PostgreSQL")
+    try:
+        return _play(wishes, screen)
+    except OperationalError as error:
+        raise DatabaseUnavailable(f"the demo lost its database: {error.orig}") from error
+
+
+def _play(wishes: Wishes, screen: Screen) -> int:
     started = clock.monotonic()
     with place.prepared(wishes.dsn, wishes.prefix, keep=wishes.keep) as here:
         _introduce(here, screen, clock.monotonic() - started)
@@ -61,6 +70,7 @@ def _perform(here: place.Place, paths: list[str], screen: Screen) -> Report:
 def _conclude(report: Report, screen: Screen) -> int:
     screen.heading("3. The result")
     screen.facts(report.facts())
+    screen.say("")
     screen.say(_HONESTLY)
     screen.heading("Checks")
     checks = report.checks()
@@ -70,9 +80,9 @@ def _conclude(report: Report, screen: Screen) -> int:
     return 1 if failed else 0
 
 
-_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
-_HONESTLY = f"""
-Lateness is from the due instant to the job's first statement, by the database's
-clock. A line is a newline byte, as for wc -l. ast.parse holds the interpreter
-(Python {_VERSION}), so threads do not speed it up: the loop's files/s bound the jobs/s.
-To use more cores, run more processes: oban-sync start on each."""
+_HONESTLY = (
+    "Lateness: from the due instant to the job's first statement, by the database's clock. A line is a newline byte, "
+    "as for wc -l. ast.parse holds the interpreter, so threads do not make it faster: jobs/s cannot exceed what the "
+    "loop reaches, and each job also stores its counts in a transaction of its own. More processes use more cores: "
+    "run oban-sync start several times."
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -27,8 +27,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, sessionmaker
 
+from oban_sync import Job
 from oban_sync.cli.demo.count import Counts
 
 Sessions = sessionmaker()
@@ -104,21 +105,24 @@ def store(path: str, counts: Counts, seconds: float) -> None:
         session.execute(statement)
 
 
-def stored(session: Session, paths: Sequence[str]) -> dict[str, File]:
+def stored(paths: Iterable[str]) -> dict[str, File]:
     """Read what was counted in these files."""
-    return {file.path: file for file in session.scalars(select(File).where(_among(File.path, paths, Text())))}
+    with Sessions() as session:
+        return {file.path: file for file in session.scalars(select(File).where(_among(File.path, paths, Text())))}
 
 
-def runs(session: Session, ids: Iterable[int | None]) -> list[Run]:
-    """Read the marks of these jobs."""
-    return list(session.scalars(select(Run).where(_among(Run.job_id, ids, BigInteger()))))
+def runs(jobs: Iterable[Job]) -> list[Run]:
+    """Read the marks that these jobs left."""
+    with Sessions() as session:
+        return list(session.scalars(select(Run).where(_among(Run.job_id, _ids(jobs), BigInteger()))))
 
 
-def states(session: Session, ids: Iterable[int | None]) -> Counter[str]:
+def states(jobs: Iterable[Job]) -> Counter[str]:
     """Count these jobs by their state."""
     state = cast(_jobs.c.state, Text)
-    counted = select(state, func.count()).where(_among(_jobs.c.id, ids, BigInteger())).group_by(state)
-    return Counter({row[0]: row[1] for row in session.execute(counted)})
+    counted = select(state, func.count()).where(_among(_jobs.c.id, _ids(jobs), BigInteger())).group_by(state)
+    with Sessions() as session:
+        return Counter({row[0]: row[1] for row in session.execute(counted)})
 
 
 def forget_jobs(engine: Engine, queues: Iterable[str], workers: Iterable[str]) -> None:
@@ -126,6 +130,10 @@ def forget_jobs(engine: Engine, queues: Iterable[str], workers: Iterable[str]) -
     with engine.begin() as connection:
         ours = _jobs.c.queue.in_(list(queues)) & _jobs.c.worker.in_(list(workers))
         connection.execute(delete(_jobs).where(ours))
+
+
+def _ids(jobs: Iterable[Job]) -> list[int | None]:
+    return [job.id for job in jobs]
 
 
 def _among(column: Any, values: Iterable[Any], kind: Any) -> ColumnElement[bool]:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from oban_sync import Job, Oban, clock
 from oban_sync.cli.demo.count import Counts, loop
 from oban_sync.cli.demo.screen import Advance, Screen
-from oban_sync.cli.demo.tables import Sessions, states
+from oban_sync.cli.demo.tables import states
 from oban_sync.cli.demo.workers import CountFile, greet
 
 STALL_SECONDS = 60.0
 _LOOK_SECONDS = 0.1
 _ENDS = ("completed", "cancelled", "discarded")
 CLOCKS = 20
-CLOCK_STEP = 0.1
+CLOCK_STEP = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +60,15 @@ def loop_alone(paths: list[str], screen: Screen) -> tuple[dict[str, Counts], flo
     return counts, clock.monotonic() - started
 
 
-def _follow(jobs: Iterable[Job], advance: Advance) -> float:
+def _follow(jobs: Sequence[Job], advance: Advance) -> float:
     """Wait until jobs have ended, and give the instant; none ending for a minute ends the wait too."""
-    ids = [job.id for job in jobs]
     done, deadline = 0, clock.monotonic() + STALL_SECONDS
     while True:
-        with Sessions() as session:
-            found = states(session, ids)
+        found = states(jobs)
         now = clock.monotonic()
         before, done = done, sum(found[state] for state in _ENDS)
         advance(done)
         deadline = now + STALL_SECONDS if done > before else deadline
-        if done == len(ids) or now > deadline:
+        if done == len(jobs) or now > deadline:
             return now
         time.sleep(_LOOK_SECONDS)
