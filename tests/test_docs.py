@@ -35,8 +35,9 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
+from sqlalchemy import Engine
 
-from oban_sync import instances
+from oban_sync import Oban, instances
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -183,9 +184,15 @@ def test_every_code_block_runs(
     module.eventually = eventually
     monkeypatch.setitem(sys.modules, module.__name__, module)
     runner = Runner(alone, module)
-    for block in blocks(page):
-        assert block.kind in KINDS | {"hidden"}, f"{block.name}: a fence of kind {block.kind!r} is not looked at"
-        runner.run(block)
+    try:
+        for block in blocks(page):
+            assert block.kind in KINDS | {"hidden"}, f"{block.name}: a fence of kind {block.kind!r} is not looked at"
+            runner.run(block)
+    finally:
+        for value in list(runner.names.values()):  # open ones, after a failure, would bury its report
+            close = getattr(value, "stop", None) or getattr(value, "dispose", None) or getattr(value, "close", None)
+            if isinstance(value, Oban | psycopg.Connection | Engine):
+                close()
 
 
 @pytest.mark.usefixtures("alone")
