@@ -299,7 +299,7 @@ JSON = st.recursive(
 OBJECTS = st.dictionaries(TEXT, JSON)
 
 
-@settings(max_examples=150, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(args=OBJECTS, meta=OBJECTS)
 def test_what_json_can_hold_comes_back_equal_from_a_row(
     oban: Oban, db: psycopg.Connection[Any], args: dict[str, Any], meta: dict[str, Any]
