@@ -12,9 +12,9 @@ from benchmarks.results import Result, Results
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 _LEGEND = """\
-Medians of {rounds} rounds, in each of which every system had its turn on the same server. *Spread* is the distance of
-the extremes as a part of the median. *Ratio* is oban_sync divided by that system, round by round, of which the median:
-above 1 is better for jobs a second, below 1 for times and costs. Compare ratios; figures change with the machine.
+Medians of {rounds} rounds, in each of which every system had its turn on the same server; *spread* is from the lowest
+to the highest. *Ratio* is oban_sync divided by that system, the median of the rounds' own ratios: above 1 is better for
+jobs a second, below 1 for times. Compare ratios: figures change with the machine, and with what else it does.
 """
 
 
@@ -62,7 +62,8 @@ def _table(results: Results, members: Iterator[Result]) -> Iterator[str]:
 def _figures(results: Results, result: Result) -> list[str]:
     ratio = results.ratio(result)
     shown = f"{1 / ratio:.2f}" if ratio else "-"
-    return [f"{_number(result.value)} {result.unit}".strip(), f"{results.spread(result):.0%}", shown]
+    spread = f"{_number(min(result.runs))} to {_number(max(result.runs))}"
+    return [f"{_number(result.value)} {result.unit}".strip(), spread, shown]
 
 
 def _number(value: float) -> str:

@@ -49,10 +49,6 @@ class Results:
         """Take the figure of one round; `blank` says what it is of."""
         self._found.setdefault((blank.workload, blank.system), blank).runs.append(value)
 
-    def spread(self, result: Result) -> float:
-        """Give the distance of the rounds' extremes as a part of their median."""
-        return (max(result.runs) - min(result.runs)) / abs(result.value) if result.value else 0.0
-
     def rows(self) -> list[dict[str, Any]]:
         """Give a JSON object for each system in each workload; `ratio_to_ours` is its value divided by ours."""
         return [

@@ -19,7 +19,7 @@ def run(options: Options) -> Results:
     """Measure everything that was asked for."""
     results = Results()
     with databases(options.dsn) as server, subjects(server, options) as systems:
-        results.machine = machine.describe(server.setting, options.cpus)
+        results.machine = machine.describe(server.setting, options.cpus) | {"sizes": str(options.sizes)}
         for workload in workloads(options.sizes):
             if workload.group in options.groups:
                 measure(workload, systems, options.rounds, results)

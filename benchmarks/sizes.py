@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,9 @@ class Sizes:
     idle_seconds: float = 20.0
     scheduled_seconds: float = 3.0
 
+    def __str__(self) -> str:
+        return ", ".join(f"{one.name} {getattr(self, one.name):,}" for one in fields(self))
+
     def scaled(self, factor: float) -> Sizes:
         """Give smaller or larger numbers of jobs; seconds only get fewer, and not less than half a second."""
         numbers = ("enqueue", "bulk", "drain", "latency", "scheduled", "sleep", "idle")
@@ -33,13 +36,13 @@ class Sizes:
 
 FULL = Sizes()
 QUICK = Sizes(
-    enqueue=1_000,
+    enqueue=600,
     bulk=20_000,
     drain=5_000,
     latency=40,
     scheduled=30,
     sleep=1_000,
     idle=20_000,
-    idle_seconds=1.0,
-    scheduled_seconds=1.5,
+    idle_seconds=0.8,
+    scheduled_seconds=1.0,
 )
