@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from oban_sync import codec
+from oban_sync import codec, schedule
 from oban_sync.job import Job, JobState
 
 FETCHED = ("id", "worker", "attempt", "max_attempts", "priority", "args", "meta", "tags", "inserted_at", "scheduled_at")
@@ -30,13 +30,15 @@ def insertable(job: Job, *, max_bytes: int, quiet: bool) -> dict[str, Any]:
     if job.delay is not None:
         row["delay"] = job.delay
     elif job.scheduled_at is not None:
-        row["scheduled_at"] = job.scheduled_at.replace(tzinfo=None).isoformat()
+        row["scheduled_at"] = schedule.instant(job.scheduled_at).replace(tzinfo=None).isoformat()
     optional = {"tags": job.tags, "priority": job.priority, "attempt": job.attempt}
     row.update({key: value for key, value in optional.items() if value})
     if job.max_attempts != 20:
         row["max_attempts"] = job.max_attempts
     if job.state != JobState.AVAILABLE:
         row["state"] = str(job.state)
+    elif job.scheduled_at is not None:
+        row["state"] = "scheduled"
     if job.inserted_at is not None:
         row["inserted_at"] = job.inserted_at.astimezone(UTC).replace(tzinfo=None).isoformat()
     if quiet:
