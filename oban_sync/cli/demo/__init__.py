@@ -27,10 +27,10 @@ def demo(ctx: click.Context, dsn: str | None, prefix: str, files: int | None, ke
     """
     if keep and dsn is None:
         raise click.UsageError("--keep needs --dsn: the demo's own server goes with everything in it")
-    _check_extras(server=dsn is None)
-    from oban_sync.cli.demo.show import Wishes, play
-
     try:
+        _check_extras(server=dsn is None)
+        from oban_sync.cli.demo.show import Wishes, play
+
         ctx.exit(play(Wishes(dsn, prefix, files, keep)))
     except KeyboardInterrupt:
         click.echo("\ninterrupted: everything is stopped and cleaned up", err=True)

@@ -10,12 +10,13 @@ from typing import NamedTuple
 from sqlalchemy import func, inspect, select
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.schema import DropSchema
+from sqlalchemy.schema import CreateSchema, DropSchema
 
 from oban_sync import Oban, embedded, schema
 from oban_sync.cli.demo import SCHEMA, tables, workers
 from oban_sync.errors import ConfigError
 from oban_sync.store.connection import Link
+from oban_sync.store.statements import Statements
 
 GRACE_SECONDS = 2.0
 LINK = "oban_sync:demo"
@@ -36,6 +37,21 @@ class Place:
     prefix: str
     engine: Engine
     embedded: bool
+
+    def link(self) -> closing[Link]:
+        """Make a connection to install with, for a block."""
+        return closing(Link(self.dsn, name=LINK))
+
+    def check(self) -> None:
+        """Connect once, which says in a sentence what is wrong with a dsn, and look at the prefix.
+
+        Raises:
+            ConfigError: The prefix cannot be one.
+            DatabaseUnavailable: The server cannot be reached.
+        """
+        Statements(self.prefix)
+        with self.link() as link:
+            link.connect()
 
     @property
     def version(self) -> str:
@@ -71,16 +87,12 @@ def prepared(dsn: str | None, prefix: str, *, keep: bool) -> Iterator[Place]:
         dsn = own.dsn() if own else str(dsn)
         place = Place(dsn, prefix, tables.engine(dsn, prefix), embedded=own is not None)
         stack.callback(place.engine.dispose)
-        link = stack.enter_context(closing(Link(dsn, name=LINK)))
-        link.connect()  # says in one sentence what is wrong with a dsn
+        place.check()
         stack.enter_context(_alone(place))
         found = _found(place)
         if not (own or keep):
-            stack.callback(_clean, place, link, found)
-        if not found.tables:
-            schema.install(link.connect(), prefix)
-        tables.Base.metadata.create_all(place.engine)
-        tables.Sessions.configure(bind=place.engine)
+            stack.callback(_clean, place, found)
+        _install(place, found)
         yield place
 
 
@@ -106,14 +118,26 @@ def _found(place: Place) -> Found:
     return Found(there, there and catalog.has_table("oban_jobs", schema=place.prefix))
 
 
-def _clean(place: Place, link: Link, found: Found) -> None:
+def _install(place: Place, found: Found) -> None:
+    if not found.schema:
+        with place.engine.begin() as connection:
+            connection.execute(CreateSchema(place.prefix))
+    if not found.tables:
+        with place.link() as link:
+            schema.install(link.connect(), place.prefix)
+    tables.Base.metadata.create_all(place.engine)
+    tables.Sessions.configure(bind=place.engine)
+
+
+def _clean(place: Place, found: Found) -> None:
     """Take away what the demo made; in the schema that is named after it, what an earlier one left too."""
     tables.Base.metadata.drop_all(place.engine)
     ours = place.prefix == SCHEMA
     if found.tables and not ours:
         tables.forget_jobs(place.engine, workers.QUEUES, workers.NAMES)
     else:
-        schema.uninstall(link.connect(), place.prefix)
+        with place.link() as link:
+            schema.uninstall(link.connect(), place.prefix)
     if ours or not found.schema:
         _drop_schema(place)
 

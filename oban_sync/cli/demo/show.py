@@ -6,13 +6,13 @@ import signal
 import warnings
 from typing import NamedTuple
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from oban_sync import __version__, clock
 from oban_sync.cli.demo import count, guide, place, work
 from oban_sync.cli.demo.report import Report
 from oban_sync.cli.demo.screen import Screen
-from oban_sync.errors import DatabaseUnavailable
+from oban_sync.errors import ObanError
 
 
 class Wishes(NamedTuple):
@@ -31,6 +31,7 @@ def play(wishes: Wishes) -> int:
         ConfigError: An option cannot work.
         EmbeddedError: The demo's own server cannot run.
         DatabaseUnavailable: The given server cannot be reached.
+        ObanError: It refused a statement of the demo, or went away.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does, with everything cleaned up
     warnings.simplefilter("ignore", SyntaxWarning)  # of the files that are parsed
@@ -38,8 +39,8 @@ def play(wishes: Wishes) -> int:
     screen.title(f"oban_sync {__version__}", "a blocking job queue on PostgreSQL")
     try:
         return _play(wishes, screen)
-    except OperationalError as error:
-        raise DatabaseUnavailable(f"the demo lost its database: {error.orig}") from error
+    except DBAPIError as error:
+        raise ObanError(f"the demo ended early, since PostgreSQL said: {str(error.orig).splitlines()[0]}") from error
 
 
 def _play(wishes: Wishes, screen: Screen) -> int:
@@ -51,8 +52,8 @@ def _play(wishes: Wishes, screen: Screen) -> int:
 
 
 def _introduce(here: place.Place, screen: Screen, seconds: float) -> None:
-    kind = "of its own" if here.embedded else "of yours"
-    screen.say(f"PostgreSQL {here.version} {kind} and schema {here.prefix}: ready in {seconds:.1f} s")
+    kind = "the demo's own" if here.embedded else "yours"
+    screen.say(f"PostgreSQL {here.version}, {kind}, with schema {here.prefix}: ready in {seconds:.1f} s")
 
 
 def _perform(here: place.Place, paths: list[str], screen: Screen) -> Report:
