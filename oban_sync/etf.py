@@ -8,6 +8,7 @@ of Erlang's ERTS reference.
 from __future__ import annotations
 
 import base64
+import math
 import struct
 from typing import Any
 
@@ -28,20 +29,22 @@ def encode(value: Any) -> str:
     """Encode a value of None, bool, int, float, str, bytes, list, tuple or dict as unpadded base64.
 
     Raises:
-        JobError: The value holds another type, or nests deeper than `MAX_DEPTH`.
+        JobError: The value holds another type or no finite number, or nests deeper than `MAX_DEPTH`.
     """
     parts: list[bytes] = [bytes([_VERSION])]
     _put(value, parts, 0)
     return base64.b64encode(b"".join(parts)).decode("ascii").rstrip("=")
 
 
-def decode(text: str) -> Any:
+def decode(text: object) -> Any:
     """Decode what `encode`, or Oban for Elixir, wrote. Binaries in UTF-8 become str; atoms become str too.
 
     Raises:
         JobError: The text is no term, holds a kind of term that results have no use for, or is too deep or large.
     """
     try:
+        if not isinstance(text, str):
+            raise ValueError(f"a {type(text).__name__}")
         reader = _Reader(base64.b64decode(text + "=" * (-len(text) % 4), validate=True))
         if reader.byte() != _VERSION:
             raise ValueError("no version byte")
@@ -61,6 +64,8 @@ def _put(value: Any, parts: list[bytes], depth: int) -> None:
     elif isinstance(value, int):
         parts.append(_integer(value))
     elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise JobError(f"expected a recorded value of finite numbers, which Erlang can read, got {value}")
         parts.append(struct.pack(">Bd", _NEW_FLOAT, value))
     elif isinstance(value, str | bytes):
         data = value.encode("utf-8", "backslashreplace") if isinstance(value, str) else value
@@ -172,6 +177,6 @@ def _atom(data: bytes) -> Any:
 
 
 def _key(value: Any) -> Any:
-    if isinstance(value, list | dict):
-        raise ValueError("a map has a compound key")
-    return value
+    if isinstance(value, dict):
+        raise ValueError("a map has a map as its key")
+    return tuple(map(_key, value)) if isinstance(value, list) else value

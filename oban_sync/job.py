@@ -178,7 +178,7 @@ class Job:
         self.args = {} if args is None else args
         self.meta = {} if meta is None else meta
         self.errors = [] if errors is None else errors
-        self.tags = tags if isinstance(tags, list) else list(tags) if _validate else tags
+        self.tags: Any = tags
         self.attempted_by = [] if attempted_by is None else attempted_by
         self.inserted_at = inserted_at
         self.attempted_at = attempted_at
@@ -220,7 +220,7 @@ class Job:
     @property
     def recorded(self) -> Any:
         """The value that the worker returned in a `Record`, or None."""
-        return etf.decode(self.meta["return"]) if self.meta.get("recorded") else None
+        return etf.decode(self.meta.get("return")) if self.meta.get("recorded") else None
 
     def cancelled(self) -> bool:
         """Say whether somebody asked the running job to stop; a long worker looks now and then."""
@@ -268,8 +268,8 @@ def _check_integer(name: str, value: object, least: int, most: int, rule: str) -
 
 
 def _tags(values: Iterable[object]) -> list[str]:
-    if not values:
-        return []
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise JobError(f"expected tags to be a list of str, got {type(values).__name__} {values!r:.40}")
     kept = set()
     for value in values:
         if value is not None and not isinstance(value, str):
