@@ -37,7 +37,7 @@ class SystemSpec:
 
 
 class Agent:
-    """A process of a system.
+    """A process of a system; `wait` comes before all else.
 
     Args:
         spec: The system.
@@ -56,7 +56,15 @@ class Agent:
         )
         if cpus:
             os.sched_setaffinity(self._process.pid, cpus)
-        self.operations: list[str] = self.answer()
+
+    def wait(self) -> list[str]:
+        """Wait until it is ready, and give the operations and modes that it has.
+
+        Raises:
+            BenchmarkError: As for `answer`.
+        """
+        able: list[str] = self.answer()
+        return able
 
     @property
     def pid(self) -> int:
@@ -106,4 +114,6 @@ def agents(spec: SystemSpec, dsn: str, count: int, cpus: set[int] | None = None)
             agent = Agent(spec, dsn, cpus)
             stack.callback(agent.close)
             found.append(agent)
+        for agent in found:
+            agent.wait()
         yield found

@@ -31,6 +31,7 @@ class Subject:
         self._spec, self._cpus = spec, cpus
         self._dsn = databases.create(name)
         self.clerk = Agent(spec, self._dsn, cpus)  # stores jobs, and checks what became of them; runs none
+        self._able = set(self.clerk.wait())
         self.clerk.call("install")
 
     def close(self) -> None:
@@ -39,7 +40,7 @@ class Subject:
 
     def can(self, *needs: str) -> bool:
         """Say whether it has all of these operations and modes."""
-        return set(needs) <= set(self.clerk.operations)
+        return set(needs) <= self._able
 
     @contextmanager
     def processes(self, count: int = 1) -> Iterator[list[Agent]]:

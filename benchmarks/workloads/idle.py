@@ -14,8 +14,13 @@ FAR_SECONDS = 1e8
 
 def idle(subject: Subject, jobs: int, *, seconds: float) -> dict[str, float]:
     """Give percents of a core."""
-    empty = _cost(subject, 0, seconds)
-    beside = _cost(subject, jobs, seconds)
+    subject.fill(0)
+    with Tally(1) as tally, subject.processes() as (node,):
+        node.call("start", slots=10, mode="wait", lane=tally.lane(0))
+        empty = _cost(subject, node.pid, seconds)
+        subject.fill(jobs, delay=FAR_SECONDS)
+        beside = _cost(subject, node.pid, seconds)
+        node.call("stop")
     return {
         f"{part}, {table}": value
         for part in empty
@@ -27,16 +32,12 @@ def idle(subject: Subject, jobs: int, *, seconds: float) -> dict[str, float]:
     }
 
 
-def _cost(subject: Subject, jobs: int, seconds: float) -> dict[str, float]:
-    subject.fill(jobs, delay=FAR_SECONDS)
+def _cost(subject: Subject, node: int, seconds: float) -> dict[str, float]:
     postmaster = subject.databases.postmaster()
-    with Tally(1) as tally, subject.processes() as (node,):
-        node.call("start", slots=10, mode="wait", lane=tally.lane(0))
-        time.sleep(min(SETTLE_SECONDS, seconds / 2))
-        before = _used(node.pid, postmaster)
-        time.sleep(seconds)
-        after = _used(node.pid, postmaster)
-        node.call("stop")
+    time.sleep(min(SETTLE_SECONDS, seconds / 2))
+    before = _used(node, postmaster)
+    time.sleep(seconds)
+    after = _used(node, postmaster)
     return {part: 100 * machine.spent(before[part], after[part]) / seconds for part in before}
 
 
