@@ -111,7 +111,7 @@ def worker(*, oban: str = "Oban", name: str | None = None, **overrides: Any) -> 
         members = {"_opts": overrides, "_oban_name": oban, "_worker_name": stored}
         for member, value in {**members, "new": classmethod(_new), "enqueue": classmethod(_enqueue)}.items():
             setattr(cls, member, value)
-        _register(stored, cls, fixed=name is not None)
+        _register(stored, cls, fixed=name is not None, callers=3)
         return cls
 
     return decorate
@@ -163,7 +163,7 @@ class JobFunction(Generic[P, R]):
         self._oban_name, self._opts = oban, overrides
         self._worker_name = name or f"{function.__module__}.{function.__qualname__}"
         self._taken = {"conn", *FIELDS} & set(self._signature.parameters)
-        _register(self._worker_name, self._processor, fixed=name is not None)
+        _register(self._worker_name, self._processor, fixed=name is not None, callers=4)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function here and now."""
@@ -236,12 +236,12 @@ def _build(name: str, defaults: dict[str, Any], args: Mapping[str, Any] | None, 
     return Job(merged.pop("worker", name), args=args, extra=extra, **merged)
 
 
-def _register(name: str, performer: Any, *, fixed: bool) -> None:
+def _register(name: str, performer: Any, *, fixed: bool, callers: int) -> None:
     if not fixed and name.startswith("__main__."):
         warnings.warn(
             f"worker {name} is defined in the script that is run, so other processes do not know it by that name: "
             f"import it from a module, or fix its name by name=...",
-            stacklevel=4,
+            stacklevel=callers,
         )
     held = _registry.get(name)
     if held is not None and _origin(held) != _origin(performer):
