@@ -33,6 +33,7 @@ from typing import Any
 from oban_sync import clock, instances
 from oban_sync.errors import DatabaseUnavailable
 from oban_sync.oban import Oban
+from oban_sync.runtime import threads
 
 __all__ = ["post_worker_init", "pre_fork", "worker_exit"]
 
@@ -75,14 +76,18 @@ def post_worker_init(worker: Any) -> None:
 
 def worker_exit(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature
     """Stop the queues of this worker, and end the process where a job will not end."""
+    _leave(_exit_code())
+
+
+def _leave(code: int = 0) -> None:
+    """Have the attendant of this process stop its engines, however often a signal interrupts that."""
     if _attendant is None or _attendant.process != os.getpid():
-        return  # the master calls this too, for a worker that is gone
-    code = _exit_code()
-    while True:
+        return  # gunicorn's master calls its hook too, for a worker that is gone
+    left = False
+    while not left:
         try:
-            if not _attendant.leave():
-                _end_process(code)
-            return
+            _attendant.leave(code)
+            left = True
         except SystemExit:  # gunicorn's handler of a further SIGINT or SIGQUIT; the grace is what it was
             logger.debug("told to stop again")
 
@@ -100,24 +105,26 @@ class Attendant:
         self._leaving = threading.Event()
         self._left = threading.Event()
         self._told_at: float | None = None  # written once, by whichever thread sees it first
+        self._exit_code = 0  # written by leave()
         self._seen: list[Oban] = []  # this and what follows: the main thread until attend(), then the attendant's
         self._waiting: list[Oban] = []
-        self._all_ended = False
         self._grace = 0.0
 
     def attend(self) -> None:
         """Look after the engines from a thread, until `leave`."""
         threading.Thread(target=self._work, name="oban-gunicorn-attendant", daemon=True).start()
 
-    def leave(self) -> bool:
-        """Stop the engines and say whether every job has ended; may be called again after an interruption."""
-        self._told()
+    def leave(self, code: int) -> None:
+        """Wait until the engines have stopped; the process ends here with that code where they do not.
+
+        May be called again after an interruption.
+        """
+        self._exit_code = code
         self._leaving.set()
         while not self._left.wait(WATCH_SECONDS):
             if clock.monotonic() > self._told() + self._grace + OVERTIME_SECONDS:
-                logger.error("the engines did not stop in time; what they hold goes to other nodes")
-                return False
-        return self._all_ended
+                logger.error("the queues did not stop in time; what they hold goes to other nodes")
+                _end_process(code)
 
     def start_engines(self) -> None:
         """Start each engine once, as soon as PostgreSQL answers."""
@@ -133,17 +140,23 @@ class Attendant:
                     logger.error("Oban %r starts once PostgreSQL answers: %s", oban.name, error)
             else:
                 self._waiting = [other for other in self._waiting if other is not oban]
+                # A second signal may interrupt gunicorn on its way to the hook. The latest function is called first.
+                threads.at_exit(_leave)
 
     def _work(self) -> None:
+        while self._worker.alive and not self._leaving.wait(WATCH_SECONDS):
+            self._start_late()
+        self._told()
+        self._begin_no_more()
+        self._leaving.wait()  # until requests have ended
         try:
-            while self._worker.alive and not self._leaving.wait(WATCH_SECONDS):
-                self._start_late()
-            self._told()
-            self._begin_no_more()
-            self._leaving.wait()
-            self._all_ended = False not in [self._stop(oban) for oban in self._seen]
-        finally:
-            self._left.set()
+            ended = False not in [self._stop(oban) for oban in self._seen]
+        except Exception:
+            ended = False
+            logger.exception("the queues did not stop in order; what they hold goes to other nodes")
+        if not ended:
+            _end_process(self._exit_code)
+        self._left.set()
 
     def _start_late(self) -> None:
         try:
