@@ -82,8 +82,8 @@ def _conclude(report: Report, screen: Screen) -> int:
 
 
 _HONESTLY = (
-    "Lateness: from the due instant to the job's first statement, by the database's clock. A line is a newline byte, "
-    "as for wc -l. ast.parse holds the interpreter, so threads do not make it faster: jobs/s cannot exceed what the "
-    "loop reaches, and each job also stores its counts in a transaction of its own. More processes use more cores: "
-    "run oban-sync start several times."
+    "Late is from the due instant to the job's first statement, by the database's clock. A line is a newline byte, as "
+    "for wc -l. ast.parse holds the interpreter: threads do not make it faster, so jobs/s stay below the loop's "
+    "files/s, the more so as each job also stores its counts in a transaction of its own; and jobs that fall due "
+    "while it parses wait their turn. More processes use more cores: run oban-sync start several times."
 )
