@@ -89,6 +89,15 @@ def decode(text: str | bytes) -> Any:
     return orjson.loads(text)
 
 
+def is_unicode(text: str) -> bool:
+    """Say whether text has no lone surrogates, which UTF-8 cannot write."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _plain(value: Any, depth: int) -> Any:
     kind = type(value)
     if kind is str:
@@ -116,11 +125,8 @@ def _plain(value: Any, depth: int) -> Any:
 def _string(value: str) -> str:
     if "\0" in value:
         raise _Refused("text without NUL characters, which PostgreSQL cannot store")
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise _Refused(f"text in Unicode, got a lone surrogate in {value[:40]!a}") from None
+    if not (value.isascii() or is_unicode(value)):
+        raise _Refused(f"text in Unicode, got a lone surrogate in {value[:40]!a}")
     return value
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from oban_sync import codec
 from oban_sync.errors import ConfigError
 from oban_sync.job import MAX_NAME
+from oban_sync.pace import MAX_READY
 
 Check = Callable[[str, Any], Any]
 
@@ -28,11 +29,13 @@ class QueueConfig:
     Attributes:
         limit: Jobs that run at once on this node.
         paused: Whether it begins without fetching.
+        prefetch: Most jobs held ready beyond those that run, where they are short; 0: none.
         meta: Further options, shown to other nodes.
     """
 
     limit: int = 10
     paused: bool = False
+    prefetch: int = MAX_READY
     meta: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -70,6 +73,14 @@ def positive_integer(name: str, value: Any) -> int:
     number = positive(name, value)
     if number != int(number):
         raise ConfigError(f"expected {name} to be a positive integer, got {value!r}")
+    return int(number)
+
+
+def whole(name: str, value: Any) -> int:
+    """Check a whole number from zero; digits in a str are one."""
+    number = _number(name, value)
+    if not 0 <= number < 2**31 or number != int(number):
+        raise ConfigError(f"expected {name} to be a whole number from 0, got {value!r}")
     return int(number)
 
 
@@ -279,5 +290,6 @@ def _queue(queue: str, options: Any) -> QueueConfig:
     given = dict(options) if isinstance(options, Mapping) else {"limit": options}
     limit = positive_integer(f"limit of queue {queue!r}", given.pop("limit", 10))
     paused = boolean(f"paused of queue {queue!r}", given.pop("paused", False))
+    prefetch = whole(f"prefetch of queue {queue!r}", given.pop("prefetch", MAX_READY))
     codec.encode(given, what=f"options of queue {queue!r}")
-    return QueueConfig(limit=limit, paused=paused, meta=given)
+    return QueueConfig(limit=limit, paused=paused, prefetch=prefetch, meta=given)

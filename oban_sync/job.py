@@ -256,7 +256,7 @@ def _check_names(queue: object, worker: object) -> None:
 
 
 def _check_text(name: str, value: str) -> None:
-    if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
+    if "\0" in value or not (value.isascii() or codec.is_unicode(value)):
         raise JobError(f"expected {name} in Unicode without NUL and lone surrogates, got {value[:40]!a}")
 
 

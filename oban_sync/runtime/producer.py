@@ -16,6 +16,7 @@ from oban_sync.errors import DatabaseRefused, DatabaseUnavailable
 from oban_sync.lifecycle import ack, fetch, rescue
 from oban_sync.lifecycle.outcome import Outcome
 from oban_sync.lifecycle.run import Place, run
+from oban_sync.pace import Pace
 from oban_sync.runtime import threads
 from oban_sync.runtime.queue import Queue, Row, Unfinished
 from oban_sync.store.connection import Link
@@ -27,6 +28,9 @@ RETRY_SECONDS = (0.05, 1.0)
 """First and longest pause after an error of the database."""
 RECONCILE_SECONDS = 30.0
 """Pause between two looks at whether we hold jobs without knowing; an error of the database is a reason for one too."""
+
+STALL_SECONDS = 0.5
+"""Time after which jobs that no thread has begun go back."""
 
 
 class Message(Enum):
@@ -47,6 +51,7 @@ class Producer:
         place: Queue, node and owner of its jobs.
         limit: Jobs that run at once.
         paused: Whether it begins without fetching.
+        prefetch: Most jobs held ready for its threads.
         poll_seconds: Longest time between two looks at an idle queue.
         link: Its own connection.
         statements: Its tables.
@@ -61,6 +66,7 @@ class Producer:
         *,
         limit: int,
         paused: bool,
+        prefetch: int,
         poll_seconds: float,
         link: Link,
         statements: Statements,
@@ -82,6 +88,8 @@ class Producer:
         self._unacked: list[Outcome] = []
         self._retry_at = 0.0
         self._failures = 0
+        self._fetched_at = 0.0
+        self._pace = Pace(prefetch)
         self._reconcile_at = clock.monotonic() + RECONCILE_SECONDS
         self.refused = 0
         self.queue = Queue(name, limit, partial(run, place=place), self._ended)
@@ -128,6 +136,7 @@ class Producer:
             self._hungry = self._hungry or not messages
             for message in messages:
                 self._obey(message)
+            self._maybe_give_back()
             if clock.monotonic() >= self._retry_at:
                 self._guarded_exchange()
         self.queue.close()
@@ -137,6 +146,8 @@ class Producer:
         """Say how long to wait for a message. Waiting that long without one is a reason to look for jobs."""
         if self._failures:
             return max(0.0, self._retry_at - clock.monotonic())
+        if self.queue.ready():
+            return min(self._poll_seconds, max(0.0, self._fetched_at + STALL_SECONDS - clock.monotonic()))
         return self._poll_seconds
 
     def _obey(self, message: Message | int) -> None:
@@ -152,6 +163,12 @@ class Producer:
         else:
             self._paused = self._paused or message is Message.PAUSE
             self._stopping = self._stopping or message is Message.STOP
+            self._give_back()
+
+    def _maybe_give_back(self) -> None:
+        """Let other nodes have what was held ready for threads that turn out to be busy for longer."""
+        if self.queue.ready() and clock.monotonic() > self._fetched_at + STALL_SECONDS:
+            self._pace.stall()
             self._give_back()
 
     def _give_back(self) -> None:
@@ -177,7 +194,9 @@ class Producer:
 
     def _exchange(self) -> None:
         """Write what ended and fetch what there is room for."""
-        self._unacked += self.queue.take_outcomes()
+        outcomes, seconds = self.queue.take_outcomes()
+        self._unacked += outcomes
+        self._pace.record(len(outcomes), seconds)
         demand = self._demand()
         if demand and self._unacked:
             rows = self._ack_and_fetch(demand)
@@ -187,6 +206,7 @@ class Producer:
             self._ack()
             return
         self._hungry = len(rows) >= demand
+        self._fetched_at = clock.monotonic()
         self.queue.put(fetch.ordered(rows))
 
     def _maybe_reconcile(self) -> None:
@@ -201,7 +221,9 @@ class Producer:
     def _demand(self) -> int:
         if self._paused or self._stopping or not self._hungry or not self._may_fetch():
             return 0
-        return max(0, self._limit - self.queue.in_hand())
+        most = self._limit + self._pace.ready(self._limit)
+        room = most - self.queue.in_hand()
+        return room if room > 0 and (most == self._limit or room >= most // 2) else 0
 
     def _ack_and_fetch(self, demand: int) -> list[Row]:
         calls = ack.calls(self._unacked, self._statements, self.place.owner)

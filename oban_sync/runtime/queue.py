@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+from oban_sync import clock
 from oban_sync.lifecycle.outcome import Outcome
 from oban_sync.runtime import threads
 
@@ -52,6 +53,7 @@ class Queue:
         self._ready: deque[Row] = deque()  # this and what follows: under _lock
         self._running: set[tuple[int, int]] = set()  # (id, attempt): a rescued job may be here twice
         self._outcomes: list[Outcome] = []
+        self._busy = 0.0  # seconds that the runs of _outcomes took
         self._crew = Crew(name, limit)
 
     def put(self, rows: Iterable[Row]) -> None:
@@ -64,11 +66,16 @@ class Queue:
         for _ in range(wanted):
             crew.executor.submit(self._drain, crew)
 
-    def take_outcomes(self) -> list[Outcome]:
-        """Give the outcomes that came in since the last call."""
+    def take_outcomes(self) -> tuple[list[Outcome], float]:
+        """Give the outcomes that came in since the last call, and the seconds that their runs took together."""
         with self._lock:
             outcomes, self._outcomes = self._outcomes, []
-        return outcomes
+            busy, self._busy = self._busy, 0.0
+        return outcomes, busy
+
+    def ready(self) -> int:
+        """Count the rows that no thread has begun."""
+        return len(self._ready)
 
     def in_hand(self) -> int:
         """Count the jobs that are ready or running, and the outcomes not yet taken."""
@@ -108,18 +115,20 @@ class Queue:
         crew.executor.shutdown(wait=False)
 
     def _drain(self, crew: Crew) -> None:
-        row = self._next(crew, None)
+        row = self._next(crew, None, 0.0)
         while row is not None:
+            began = clock.monotonic()
             outcome = self._run(row)
-            row = self._next(crew, outcome)
+            row = self._next(crew, outcome, clock.monotonic() - began)
             self._wake()
 
-    def _next(self, crew: Crew, outcome: Outcome | None) -> Row | None:
+    def _next(self, crew: Crew, outcome: Outcome | None, seconds: float) -> Row | None:
         """Hand an outcome in and take the next row; where there is none, the drain task ends."""
         with self._lock:
             if outcome is not None:
                 self._running.discard((outcome.id, outcome.attempt))
                 self._outcomes.append(outcome)
+                self._busy += seconds
             if crew is not self._crew or not self._ready:
                 crew.drains -= 1
                 return None

@@ -122,6 +122,7 @@ class Service:
             Place(queue, self._config.node, owner),
             limit=options.limit,
             paused=options.paused,
+            prefetch=options.prefetch,
             poll_seconds=self._config.stage_interval,
             link=self._link(queue),
             statements=self._statements,

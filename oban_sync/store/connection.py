@@ -227,4 +227,5 @@ def _text_cursor(connection: psycopg.Connection[Row]) -> psycopg.Cursor[Row]:
 
 
 def _rows(cursor: psycopg.Cursor[Row]) -> list[Row]:
-    return cursor.fetchall() if cursor.description is not None else []
+    result = cursor.pgresult
+    return cursor.fetchall() if result is not None and result.nfields else []

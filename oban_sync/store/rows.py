@@ -85,4 +85,4 @@ def fetched(row: tuple[Any, ...], *, queue: str, node: str, owner: str) -> Job:
 
 
 def _utc(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+    return datetime.fromisoformat(text + "+00:00")

@@ -38,7 +38,7 @@ def test_every_row_runs_once_whatever_the_size_of_the_crew(eventually: Eventuall
     for size, first in ((5, 0), (1, 1000), (7, 2000)):
         queue.put(rows(1000, first))
         queue.resize(size)
-    eventually(lambda: outcomes.extend(queue.take_outcomes()) or len(outcomes) == 3000)
+    eventually(lambda: outcomes.extend(queue.take_outcomes()[0]) or len(outcomes) == 3000)
     assert sorted(ran) == sorted(outcome.id for outcome in outcomes)
     assert len(set(ran)) == 3000
     assert queue.in_hand() == 0
@@ -65,7 +65,7 @@ def test_a_larger_crew_works_beside_threads_that_are_stuck(eventually: Eventuall
     assert [job.id for job in sorted(queue.running())] == [0, 1]
     release.set()
     eventually(lambda: queue.running() == [])
-    assert sorted(outcome.id for outcome in queue.take_outcomes()) == [0, 1, 10, 11, 12]
+    assert sorted(outcome.id for outcome in queue.take_outcomes()[0]) == [0, 1, 10, 11, 12]
     queue.close()
 
 
@@ -103,3 +103,48 @@ def test_scaling_and_pausing_a_running_queue(
         events.wait(200, "stop")
         eventually(lambda: db.execute("SELECT count(*) FROM oban_jobs WHERE state = 'completed'").fetchone() == (200,))
         assert producer.refused == 0
+
+
+@worker(name="queue.Mixed")
+class Mixed:
+    """Short, until it is told to hold its thread."""
+
+    release = threading.Event()
+
+    def process(self, job: Job) -> None:
+        if job.args["long"]:
+            self.release.wait(20)
+
+
+def test_what_is_held_ready_goes_back_when_the_threads_turn_out_to_be_busy(
+    dsn: str, oban: Oban, db: psycopg.Connection, eventually: Eventually
+) -> None:
+    """Short jobs teach the queue to hold some; then long ones take its threads, and others must get the rest."""
+    Mixed.release.clear()
+    states = "SELECT state::text, count(*) FROM oban_jobs GROUP BY 1 ORDER BY 1"
+    oban.enqueue_many([Mixed.new({"long": False}) for _ in range(300)])
+    with Oban(dsn=dsn, name="server", queues={"default": 2}, stager={"interval": 60}):
+        eventually(lambda: db.execute(states).fetchall() == [("completed", 300)])
+        oban.enqueue_many(Mixed.new({"long": n < 2}) for n in range(100))
+        expected = [("available", 98), ("executing", 2), ("completed", 300)]
+        eventually(lambda: sorted(db.execute(states).fetchall()) == sorted(expected))
+        spent = db.execute("SELECT max(attempt) FROM oban_jobs WHERE state = 'available'").fetchone()
+        assert spent == (0,)
+        Mixed.release.set()
+        eventually(lambda: db.execute(states).fetchall() == [("completed", 400)])
+
+
+def test_prefetch_can_be_turned_off(dsn: str, oban: Oban, db: psycopg.Connection, eventually: Eventually) -> None:
+    oban.enqueue_many(Note.new() for _ in range(300))
+    with Oban(dsn=dsn, name="server", queues={"default": {"limit": 2, "prefetch": 0}}) as server:
+        assert server._service is not None
+        queue = server._service.producers["default"].queue
+        most = 0
+
+        def drained() -> bool:
+            nonlocal most
+            most = max(most, queue.in_hand())
+            return db.execute("SELECT count(*) FROM oban_jobs WHERE state = 'completed'").fetchone() == (300,)
+
+        eventually(drained)
+        assert most <= 2

@@ -1,0 +1,56 @@
+"""Short jobs are held ready, bounded in time; long ones never."""
+
+from __future__ import annotations
+
+from oban_sync.pace import HORIZON_SECONDS, MAX_READY, Pace
+
+
+def test_nothing_is_held_before_a_run_time_is_known() -> None:
+    assert Pace().ready(100) == 0
+
+
+def test_what_is_held_is_at_most_the_work_of_the_horizon() -> None:
+    for average in (0.001, 0.005, 0.01, 0.019):
+        for limit in (1, 10, 50):
+            pace = Pace()
+            pace.record(10, 10 * average)
+            assert pace.ready(limit) * average / limit <= HORIZON_SECONDS + 1e-9
+            assert pace.ready(limit) <= MAX_READY
+
+
+def test_long_jobs_are_not_held() -> None:
+    pace = Pace()
+    pace.record(1, 0.021)
+    assert pace.ready(50) == 0
+
+
+def test_a_queue_whose_jobs_grow_long_stops_holding_and_one_whose_jobs_are_short_again_holds() -> None:
+    pace = Pace()
+    pace.record(1000, 0.001)
+    assert pace.ready(10) == MAX_READY
+    pace.record(1, 1.0)
+    assert pace.ready(10) == 0
+    for _ in range(30):
+        pace.record(100, 0.0001)
+    assert pace.ready(10) > 0
+
+
+def test_a_stall_is_not_forgotten_at_once() -> None:
+    pace = Pace()
+    pace.record(1000, 0.001)
+    pace.stall()
+    assert pace.ready(10) == 0
+    pace.record(1, 0.00001)
+    assert pace.ready(10) == 0
+
+
+def test_no_runs_change_nothing() -> None:
+    pace = Pace()
+    pace.record(0, 0.0)
+    assert pace.ready(10) == 0
+
+
+def test_it_can_be_turned_off() -> None:
+    pace = Pace(0)
+    pace.record(1000, 0.001)
+    assert pace.ready(10) == 0
