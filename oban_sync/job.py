@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from oban_sync import codec, etf, schedule
 from oban_sync.errors import JobError
@@ -187,7 +187,7 @@ class Job:
         self.discarded_at = discarded_at
         self.scheduled_at = scheduled_at
         self.extra = {} if extra is None else extra
-        self.state = state
+        self.state = cast(JobState, state)  # checked below
         self._delay: tuple[datetime, float] | None = None
         self._context: RunContext | None = None
         if _validate:

@@ -30,22 +30,26 @@ class Worker(Protocol):
     `backoff(self, job) -> float` is optional and gives the seconds until the next attempt.
     """
 
-    _opts: ClassVar[dict[str, Any]]
-    _oban_name: ClassVar[str]
-    _worker_name: ClassVar[str]
+    _opts: ClassVar[dict[str, Any]] = {}
+    _oban_name: ClassVar[str] = "Oban"
+    _worker_name: ClassVar[str] = ""
 
     @classmethod
     def new(cls, args: Mapping[str, Any] | None = None, /, **params: Any) -> Job:
         """Build a job without storing it. `params` are fields of `Job`; others go to `Job.extra`."""
-        raise NotImplementedError
+        if "_worker_name" not in cls.__dict__:
+            inherited = f"it on {cls._worker_name}, from which it inherits" if cls._worker_name else "none"
+            raise WorkerError(f"expected @worker on {cls.__qualname__} itself, got {inherited}")
+        return _build(cls._worker_name, cls._opts, args, params)
 
     @classmethod
     def enqueue(cls, args: Mapping[str, Any] | None = None, /, conn: Any = None, **overrides: Any) -> Job:
         """Build a job and store it, in the caller's transaction where `conn` is given."""
-        raise NotImplementedError
+        return instances.get(cls._oban_name).enqueue(cls.new(args, **overrides), conn=conn)
 
     def process(self, job: Job) -> Any:
         """Do the work. Return Snooze, Cancel or Record to end otherwise than completed; raise to fail."""
+        return _unimplemented(self, job)
 
 
 class Performer(Protocol):
@@ -80,6 +84,9 @@ def registered() -> list[str]:
     return sorted(_registry)
 
 
+_METHODS = {name: Worker.__dict__[name] for name in ("new", "enqueue")}
+
+
 def worker(*, oban: str = "Oban", name: str | None = None, **overrides: Any) -> Callable[[type], type[Worker]]:
     """Decorate a class with a `process(self, job)` method to make it a worker.
 
@@ -109,7 +116,7 @@ def worker(*, oban: str = "Oban", name: str | None = None, **overrides: Any) -> 
         _check_blocking(cls.process, f"{cls.__qualname__}.process")  # type: ignore[attr-defined]
         stored = name or f"{cls.__module__}.{cls.__qualname__}"
         members = {"_opts": overrides, "_oban_name": oban, "_worker_name": stored}
-        for member, value in {**members, "new": classmethod(_new), "enqueue": classmethod(_enqueue)}.items():
+        for member, value in {**members, **_METHODS}.items():
             setattr(cls, member, value)
         _register(stored, cls, fixed=name is not None, callers=3)
         return cls
@@ -210,20 +217,6 @@ class JobFunction(Generic[P, R]):
 
     def _processor(self) -> Any:
         return self
-
-
-def _new(cls: type[Worker], args: Mapping[str, Any] | None = None, /, **params: Any) -> Job:
-    """Build a job without storing it."""
-    if "_worker_name" not in cls.__dict__:
-        raise WorkerError(
-            f"expected @worker on {cls.__qualname__} itself, got it on {cls._worker_name} that it inherits"
-        )
-    return _build(cls._worker_name, cls._opts, args, params)
-
-
-def _enqueue(cls: type[Worker], args: Mapping[str, Any] | None = None, /, conn: Any = None, **overrides: Any) -> Job:
-    """Build a job and store it, in the caller's transaction where `conn` is given."""
-    return instances.get(cls._oban_name).enqueue(cls.new(args, **overrides), conn=conn)
 
 
 def _build(name: str, defaults: dict[str, Any], args: Mapping[str, Any] | None, params: dict[str, Any]) -> Job:

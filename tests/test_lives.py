@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from oban_sync import Cancel, Job, JobState, Oban, Record, Snooze, current_job, job, schema, worker
+from oban_sync import Cancel, Job, JobState, Oban, Record, Snooze, Worker, current_job, job, schema, worker
 from oban_sync.errors import SchemaMissing
 from tests.conftest import Events
 
@@ -413,3 +413,14 @@ def test_a_prefix_keeps_its_jobs_apart(
     found = db.execute(f'SELECT state::text, count(*) FROM "{prefix}".oban_jobs GROUP BY 1').fetchall()
     assert found == [("completed", 2)]
     assert db.execute("SELECT count(*) FROM public.oban_jobs").fetchone() == (0,)
+
+
+@worker(name="lives.Unimplemented")
+class Unimplemented(Worker):
+    """Has no process of its own."""
+
+
+def test_a_worker_without_process_fails_with_the_reason(server: Oban, ended: Any, db: psycopg.Connection) -> None:
+    job = Unimplemented.enqueue()
+    assert ended(job) == "retryable"
+    assert "Worker must implement process method" in row(db, job, "errors")[0][0]["error"]

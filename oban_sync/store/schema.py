@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 from psycopg_pool import ConnectionPool
 
+from oban_sync import clock
 from oban_sync.errors import ObanError, SchemaMissing
 from oban_sync.store.connection import Link
 from oban_sync.store.statements import LOCK_CLASS, Statements
@@ -138,9 +139,9 @@ def _turn(
     """Hold, on a connection in autocommit, the lock under which one process at a time changes this schema."""
     with _autocommit(source) as connection:
         key = f"({LOCK_CLASS + 1}, hashtext('{statements.prefix}'))"
-        deadline = time.monotonic() + _TURN_SECONDS
+        deadline = clock.monotonic() + _TURN_SECONDS
         while not _scalar(connection, f"SELECT pg_try_advisory_lock{key}"):
-            if time.monotonic() > deadline:
+            if clock.monotonic() > deadline:
                 raise ObanError(f"another process is changing schema '{statements.prefix}' since {_TURN_SECONDS:g} s")
             time.sleep(0.05)
         try:

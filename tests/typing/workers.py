@@ -64,3 +64,5 @@ def misuse() -> None:
     restock(1)  # type: ignore[arg-type]
     Receipt.enqueue([1])  # type: ignore[arg-type]
     Receipt.send({})  # type: ignore[attr-defined]
+
+assert_type(Receipt(), Receipt)  # a unit test of a worker makes one
