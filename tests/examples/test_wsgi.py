@@ -42,7 +42,7 @@ def test_the_server_of_the_standard_library_runs_it_on_its_own_postgresql(number
         assert "Traceback" not in server.output
 
 
-@pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["forked", "preloaded"])
+@pytest.mark.parametrize("preload", [(), pytest.param(("--preload",), marks=pytest.mark.nightly)])
 def test_gunicorn_runs_it_and_many_first_requests_start_one_engine(preload, empty_dsn, tmp_path, eventually):
     with Command(WSGI, "--install", OBAN_DSN=empty_dsn) as install:
         assert install.end() == 0, install.output
