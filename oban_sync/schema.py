@@ -24,6 +24,8 @@ def install(pool: Any, prefix: str = "public") -> None:
 
     Raises:
         ConfigError: The prefix is no plain identifier.
+        DatabaseUnavailable: PostgreSQL cannot be reached.
+        DatabaseRefused: PostgreSQL refused a statement: rights are missing, most of the time.
     """
     schema.install(pool, Statements(prefix))
 

@@ -100,7 +100,8 @@ class Service:
         for queue, producer in self.producers.items():
             try:
                 ids = [job.id for job in producer.hand_back(link)]
-                logger.warning("handed back %d jobs of queue %s that did not end in time: %s", len(ids), queue, ids)
+                if ids:
+                    logger.warning("handed back %d jobs of queue %s that did not end in time: %s", len(ids), queue, ids)
             except (DatabaseUnavailable, DatabaseRefused) as error:
                 logger.error("could not hand back jobs of queue %s, other nodes will take them: %s", queue, error)
         link.close()

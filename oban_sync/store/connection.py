@@ -16,12 +16,13 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
 from psycopg.types.string import TextLoader
 from psycopg_pool import ConnectionPool
 
 from oban_sync import clock
-from oban_sync.errors import DatabaseRefused, DatabaseUnavailable
+from oban_sync.errors import ConfigError, DatabaseRefused, DatabaseUnavailable
 
 __all__ = ["KEEPALIVE", "ConnectionPool", "Link", "Params", "Row", "create_pool", "pool_source"]
 
@@ -53,7 +54,7 @@ class Link:
     """
 
     def __init__(self, conninfo: str, *, name: str, kwargs: Mapping[str, Any] | None = None) -> None:
-        self._conninfo = conninfo
+        self._conninfo = check_dsn(conninfo)
         self._kwargs = {**KEEPALIVE, **(kwargs or {}), "application_name": name, "autocommit": True}
         self._kwargs.setdefault("prepare_threshold", 0)
         self._kwargs.pop("row_factory", None)
@@ -72,7 +73,7 @@ class Link:
             DatabaseUnavailable: PostgreSQL cannot be reached.
         """
         if self._connection is None or self._connection.closed:
-            with _translated():
+            with translated():
                 self._connection = psycopg.connect(self._conninfo, **self._kwargs)
                 self._connection.execute("SET datestyle = 'ISO, YMD'")  # timestamps are read as text
             self._cursors = [_text_cursor(self._connection)]
@@ -166,7 +167,7 @@ class Link:
     def _guarded(self) -> Iterator[psycopg.Connection[Row]]:
         connection = self.connect()
         try:
-            with _translated():
+            with translated():
                 yield connection
         except DatabaseUnavailable:
             self.close()
@@ -177,6 +178,21 @@ class Link:
             raise
 
 
+def check_dsn(dsn: object) -> str:
+    """Give a connection string back if it is one; it may hold a password, so no message shows it.
+
+    Raises:
+        ConfigError: libpq cannot read it.
+    """
+    if not isinstance(dsn, str):
+        raise ConfigError(f"expected dsn to be a str, got {type(dsn).__name__}")
+    try:
+        conninfo_to_dict(dsn)
+    except psycopg.Error:
+        raise ConfigError("expected dsn to be a libpq connection string or a postgresql:// URI, got neither") from None
+    return dsn
+
+
 def create_pool(conninfo: str, *, check: bool = False, **options: Any) -> ConnectionPool:
     """Make a pool that is opened later, by its first use.
 
@@ -185,6 +201,7 @@ def create_pool(conninfo: str, *, check: bool = False, **options: Any) -> Connec
         check: Whether each connection is tried before it is lent.
         **options: More options of `psycopg_pool.ConnectionPool`.
     """
+    check_dsn(conninfo)
     sizes = {"min_size": 1, "max_size": 10, **options}
     kwargs = {**KEEPALIVE, **sizes.pop("kwargs", {})}
     checking = ConnectionPool.check_connection if check else None
@@ -209,7 +226,13 @@ def pool_source(pool: ConnectionPool) -> tuple[str, dict[str, Any]]:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """Turn psycopg's errors into ours.
+
+    Raises:
+        DatabaseUnavailable: PostgreSQL cannot be reached, or the connection is gone.
+        DatabaseRefused: PostgreSQL refused a statement.
+    """
     try:
         yield
     except psycopg.Error as error:

@@ -14,7 +14,7 @@ from psycopg_pool import ConnectionPool
 
 from oban_sync import clock
 from oban_sync.errors import ObanError, SchemaMissing
-from oban_sync.store.connection import Link
+from oban_sync.store.connection import Link, translated
 from oban_sync.store.statements import LOCK_CLASS, Statements
 
 VERSIONS = ("v01",)
@@ -137,7 +137,7 @@ def _turn(
     source: ConnectionPool | psycopg.Connection[Any], statements: Statements
 ) -> Iterator[psycopg.Connection[Any]]:
     """Hold, on a connection in autocommit, the lock under which one process at a time changes this schema."""
-    with _autocommit(source) as connection:
+    with translated(), _autocommit(source) as connection:
         key = f"({LOCK_CLASS + 1}, hashtext('{statements.prefix}'))"
         deadline = clock.monotonic() + _TURN_SECONDS
         while not _scalar(connection, f"SELECT pg_try_advisory_lock{key}"):

@@ -12,12 +12,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 from psycopg_pool import ConnectionPool
 
 from oban_sync.errors import ConfigError, DatabaseUnavailable
-from oban_sync.store.connection import Link, create_pool, pool_source
+from oban_sync.store.connection import Link, check_dsn, create_pool, pool_source
 from oban_sync.store.handles import Handle, adapt, on_engine
 
 _sources: weakref.WeakSet[Source] = weakref.WeakSet()
@@ -134,12 +133,7 @@ def _check_kinds(pool: object, dsn: object, engine: object) -> None:
     if pool is not None and not isinstance(pool, ConnectionPool):
         raise ConfigError(f"expected pool= to be a psycopg_pool.ConnectionPool, got {type(pool).__name__}")
     if dsn is not None:
-        if not isinstance(dsn, str):
-            raise ConfigError(f"expected dsn= to be a str, got {type(dsn).__name__}")
-        try:
-            conninfo_to_dict(dsn)
-        except psycopg.Error:
-            raise ConfigError("expected dsn= to be a libpq connection string or postgresql:// URI") from None
+        check_dsn(dsn)
     if engine is not None and (not hasattr(engine, "dialect") or not hasattr(engine, "begin")):
         raise ConfigError(f"expected engine= to be a SQLAlchemy Engine, got {type(engine).__name__}")
     if engine is not None and (engine.dialect.name != "postgresql" or engine.dialect.is_async):

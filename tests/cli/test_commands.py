@@ -1,0 +1,121 @@
+"""The commands say what they did, or in one line why not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from oban_sync import __version__
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def command(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `oban-sync` as its own process, in an environment without options of ours."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("OBAN_")}
+    return subprocess.run(
+        [sys.executable, "-m", "oban_sync", *arguments],
+        cwd=cwd,
+        env={**clean, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def refused(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 1, done
+    assert done.stdout == ""
+    assert done.stderr.startswith("oban-sync: "), done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def tables(dsn: str, schema: str = "public") -> set[str]:
+    with psycopg.connect(dsn) as connection:
+        found = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", (schema,))
+        return {name for (name,) in found.fetchall()}
+
+
+def test_version() -> None:
+    assert command("version").stdout == f"{__version__}\n"
+
+
+@pytest.mark.parametrize("prefix", ["public", "Jobs"])
+def test_install_twice_and_uninstall_twice(empty_dsn: str, prefix: str) -> None:
+    for _ in range(2):
+        done = command("install", "--dsn", empty_dsn, "--prefix", prefix)
+        assert (done.returncode, done.stdout, done.stderr) == (0, f"installed in schema {prefix}\n", "")
+    assert tables(empty_dsn, prefix) == {"oban_jobs", "oban_leaders", "oban_producers", "oban_sync_migrations"}
+    for _ in range(2):
+        done = command("uninstall", "--yes", "--prefix", prefix, OBAN_DSN=empty_dsn)
+        assert (done.returncode, done.stdout, done.stderr) == (0, f"uninstalled from schema {prefix}\n", "")
+    assert tables(empty_dsn, prefix) == set()
+
+
+def test_uninstall_asks_first(dsn: str) -> None:
+    assert command("uninstall", "--dsn", dsn).returncode == 1
+    assert "oban_jobs" in tables(dsn)
+
+
+def test_a_role_without_rights_is_told_so(empty_dsn: str, dsn: str) -> None:
+    role = "oban_sync_nobody"
+    with psycopg.connect(empty_dsn, autocommit=True) as connection:
+        connection.execute(f"DROP ROLE IF EXISTS {role}")
+        connection.execute(f"CREATE ROLE {role} LOGIN")
+        connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        try:
+            assert "permission denied" in refused(command("install", "--dsn", make_conninfo(empty_dsn, user=role)))
+        finally:
+            connection.execute(f"DROP ROLE {role}")
+
+
+def test_a_database_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
+    for arguments in (
+        ["install"],
+        ["uninstall", "--yes"],
+        ["start", "--queues", "a:1", "--import", "tests.nodes_work"],
+    ):
+        assert "No such file or directory" in refused(command(*arguments, "--dsn", f"host={tmp_path}"))
+
+
+START = ["start", "--dsn", "host=/nowhere", "--queues", "a:1", "--import", "tests.nodes_work"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["start"], "expected a database: pass --dsn"),
+        (["install"], "expected a database: pass --dsn"),
+        (["start", "--dsn", "host=/nowhere"], "expected queues to run"),
+        ([*START, "--queues", "a"], "expected queues as name:limit"),
+        ([*START, "--queues", "a:0"], "expected limit of queue 'a' to be positive"),
+        ([*START, "--queues", "a:1.5"], "expected limit of queue 'a' to be a positive integer"),
+        ([*START, "--import", "tests.no_such_module"], "found none called tests.no_such_module"),
+        ([*START[:-2]], "expected workers to run, found none"),
+        ([*START, "--grace", "-1"], "expected shutdown_grace_period to be None or zero or more"),
+        ([*START, "--prefix", "a b"], "expected prefix to be a schema's name"),
+        ([*START, "--config", "/no/such/file"], "expected a file of options at /no/such/file"),
+        ([*START, "--dsn", "postgres:/x=%"], "expected dsn"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(tmp_path: Path, arguments: list[str], reason: str) -> None:
+    assert reason in refused(command(*arguments, cwd=tmp_path))
+
+
+def test_a_missing_schema_names_the_command(empty_dsn: str) -> None:
+    message = refused(command(*START, "--dsn", empty_dsn))
+    assert "run `oban-sync install --dsn ...` first" in message
+
+
+def test_a_password_is_in_no_message(empty_dsn: str, tmp_path: Path) -> None:
+    valid = make_conninfo(empty_dsn, password="s3cret", host=str(tmp_path))  # noqa: S106 - the one that is looked for
+    for dsn in (valid, "postgresql://a:s3cret@[bad/x", "password=s3cret host"):
+        assert "s3cret" not in refused(command(*START, "--dsn", dsn))
