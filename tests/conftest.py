@@ -34,7 +34,7 @@ def server_dsn() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def template(server_dsn: str) -> Iterator[str]:
-    """The name of a database with the tables installed, on which nothing may connect."""
+    """The name of a database with the tables installed, on which nothing stays connected."""
     with psycopg.connect(server_dsn, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {TEMPLATE}")
         with psycopg.connect(make_conninfo(server_dsn, dbname=TEMPLATE), autocommit=True) as inside:
@@ -86,21 +86,29 @@ def dsn(server_dsn: str, template: str, clean: list[str]) -> Iterator[str]:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         yield found
         users = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = %s", (name,)).fetchone()
-        if users == (0,) and _emptied(found):
+        if users == (0,) and _emptied(found, make_conninfo(server_dsn, dbname=template)):
             clean.append(name)
         else:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def _emptied(dsn: str) -> bool:
-    """Empty the tables; say whether the database holds nothing else."""
+MADE = """
+    SELECT array_agg(made ORDER BY made) FROM (
+        SELECT 'class ' || relname FROM pg_class WHERE relnamespace >= 2200 AND relkind IN ('r', 'v', 'S', 'i')
+        UNION ALL SELECT 'constraint ' || conname FROM pg_constraint WHERE connamespace >= 2200
+        UNION ALL SELECT 'trigger ' || tgname FROM pg_trigger WHERE NOT tgisinternal
+        UNION ALL SELECT 'function ' || proname FROM pg_proc WHERE pronamespace >= 2200 AND oid >= 16384
+        UNION ALL SELECT 'schema ' || nspname FROM pg_namespace WHERE oid >= 16384
+    ) AS objects (made) WHERE made !~ 'pg_toast|pg_temp'
+"""
+
+
+def _emptied(dsn: str, template_dsn: str) -> bool:
+    """Empty the tables; say whether the database holds what the template holds and nothing else."""
+    with psycopg.connect(template_dsn) as connection:
+        expected = connection.execute(MADE).fetchone()
     with psycopg.connect(dsn, autocommit=True) as connection:
-        found = connection.execute(
-            "SELECT count(*) FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace"
-            " WHERE relkind IN ('r', 'v', 'S') AND nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema'"
-        ).fetchone()
-        tables = ("oban_jobs", "oban_producers", "oban_leaders", "oban_jobs_id_seq", "oban_sync_migrations")
-        if found != (len(tables),):
+        if connection.execute(MADE).fetchone() != expected:
             return False
         connection.execute("TRUNCATE oban_jobs, oban_producers, oban_leaders RESTART IDENTITY")
         return True

@@ -185,11 +185,11 @@ def check_dsn(dsn: object) -> str:
         ConfigError: libpq cannot read it.
     """
     if not isinstance(dsn, str):
-        raise ConfigError(f"expected dsn to be a str, got {type(dsn).__name__}")
+        raise ConfigError(f"expected dsn= to be a str, got {type(dsn).__name__}")
     try:
         conninfo_to_dict(dsn)
     except psycopg.Error:
-        raise ConfigError("expected dsn to be a libpq connection string or a postgresql:// URI, got neither") from None
+        raise ConfigError("expected dsn= to be a libpq connection string or postgresql:// URI, got neither") from None
     return dsn
 
 
