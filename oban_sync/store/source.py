@@ -116,9 +116,11 @@ class Source:
 
 
 def _another(pool: ConnectionPool) -> ConnectionPool:
-    """Make an unopened pool that connects as another one does."""
-    conninfo, kwargs = pool_source(pool)
-    return create_pool(conninfo, kwargs=kwargs, min_size=pool.min_size, max_size=pool.max_size, timeout=pool.timeout)
+    """Make an unopened pool that connects as another one does, with what its owner does to each connection."""
+    copied = ("kwargs", "connection_class", "min_size", "max_size", "timeout", "max_lifetime", "max_idle")
+    options: dict[str, Any] = {name: getattr(pool, name) for name in copied}
+    options |= {name: getattr(pool, f"_{name}", None) for name in ("configure", "check", "reset")}
+    return ConnectionPool(pool.conninfo, open=False, **options)
 
 
 def _after_fork() -> None:
