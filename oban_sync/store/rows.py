@@ -40,7 +40,7 @@ def insertable(job: Job, *, max_bytes: int, quiet: bool) -> dict[str, Any]:
     elif job.scheduled_at is not None:
         row["state"] = "scheduled"
     if job.inserted_at is not None:
-        row["inserted_at"] = job.inserted_at.astimezone(UTC).replace(tzinfo=None).isoformat()
+        row["inserted_at"] = schedule.instant(job.inserted_at, name="inserted_at").replace(tzinfo=None).isoformat()
     if quiet:
         row["quiet"] = True
     return row
