@@ -7,10 +7,11 @@ from contextlib import nullcontext
 
 import orjson
 
-from oban_sync.errors import JobError
+from oban_sync.errors import JobError, SchemaMissing
 from oban_sync.job import Job
 from oban_sync.store import rows
-from oban_sync.store.handles import Handle, Row
+from oban_sync.store.handles import UNDEFINED_TABLE, Handle, Row, sqlstates
+from oban_sync.store.schema import missing
 from oban_sync.store.statements import Statements
 
 CHUNK_BYTES = 100_000_000
@@ -34,6 +35,7 @@ def enqueue(
 
     Raises:
         JobError: One of them cannot be stored; nothing was written.
+        SchemaMissing: The tables are not installed.
     """
     wanted = [_checked(job) for job in jobs]
     encoded = [orjson.dumps(rows.insertable(job, max_bytes=max_bytes, quiet=handle.quiet)) for job in wanted]
@@ -41,10 +43,19 @@ def enqueue(
     found: list[Row] = []
     with handle.atomic() if len(chunks) > 1 else nullcontext():
         for chunk in chunks:
-            found += handle.execute(statements["insert_jobs"], (chunk,))
+            found += _insert(handle, statements, chunk)
     for row, job in zip(found, wanted, strict=True):
         rows.mark_inserted(job, row)  # once all of them are in: jobs of a failed call can be enqueued again
     return wanted
+
+
+def _insert(handle: Handle, statements: Statements, chunk: str) -> list[Row]:
+    try:
+        return handle.execute(statements["insert_jobs"], (chunk,))
+    except Exception as error:
+        if UNDEFINED_TABLE in sqlstates(error) and "oban_jobs" in str(error):
+            raise SchemaMissing(missing("oban_jobs", statements.prefix)) from error
+        raise
 
 
 def _checked(job: Job) -> Job:

@@ -23,6 +23,9 @@ from oban_sync.errors import HandleClosed, HandleError
 Row = tuple[Any, ...]
 Execute = Callable[[str, Sequence[Any]], list[Row]]
 
+NO_TRANSACTION = "25P01"
+UNDEFINED_TABLE = "42P01"
+
 _TAKES = (
     "a psycopg or psycopg2 connection or cursor, a SQLAlchemy Session or Connection, a Django connection, "
     "or an object with execute(sql, params)"
@@ -58,8 +61,8 @@ class Handle:
         try:
             self.command("SAVEPOINT oban_sync")
         except Exception as error:
-            if not _lacks_transaction(error):
-                raise
+            if NO_TRANSACTION not in sqlstates(error):
+                raise  # on a connection in autocommit, the refusal of a SAVEPOINT leaves no mark
             keep, undo = ["COMMIT"], ["ROLLBACK"]
             self.command("BEGIN")
         try:
@@ -262,10 +265,10 @@ def _anything(conn: Any) -> Handle:
     return Handle(execute, lambda sql: conn.execute(sql, ()))
 
 
-def _lacks_transaction(error: BaseException) -> bool:
-    """Whether a SAVEPOINT failed for want of a transaction, which leaves no mark on a connection in autocommit."""
+def sqlstates(error: BaseException) -> set[Any]:
+    """Give PostgreSQL's code of an error, under whichever name and wrapping the driver and its users have for it."""
     causes = (error, getattr(error, "orig", None), error.__cause__)
-    return "25P01" in {getattr(cause, name, None) for cause in causes for name in ("sqlstate", "pgcode")}
+    return {getattr(cause, name, None) for cause in causes for name in ("sqlstate", "pgcode")}
 
 
 def _outside() -> int:

@@ -85,13 +85,16 @@ def verify(link: Link, statements: Statements) -> None:
         SchemaMissing: One of them is not.
         DatabaseUnavailable: PostgreSQL cannot be reached.
     """
-    missing = link.execute(statements["verify_structure"], {"prefix": statements.prefix})
-    if missing:
-        prefix = "" if statements.prefix == "public" else f" --prefix {statements.prefix}"
-        raise SchemaMissing(
-            f"The '{missing[0][0]}' table is missing in schema '{statements.prefix}' of database "
-            f"'{link.connect().info.dbname}': run `oban-sync install --dsn ...{prefix}` first"
-        )
+    lacking = link.execute(statements["verify_structure"], {"prefix": statements.prefix})
+    if lacking:
+        raise SchemaMissing(missing(lacking[0][0], statements.prefix, link.connect().info.dbname))
+
+
+def missing(table: str, prefix: str, database: str | None = None) -> str:
+    """Say that a table is missing, and the command that makes it."""
+    where = f"schema '{prefix}'" + (f" of database '{database}'" if database else "")
+    option = "" if prefix == "public" else f" --prefix {prefix}"
+    return f"The '{table}' table is missing in {where}: run `oban-sync install --dsn ...{option}` first"
 
 
 def _step(text: str, statements: Statements) -> Step:
