@@ -204,7 +204,7 @@ def test_queues_take_numbers_tables_and_text() -> None:
     given = {"a": 1, "b": {"limit": 2, "paused": True, "note": "x"}, "c": {}, "d": "4", "e": QueueConfig(5)}
     assert config.queues("queues", given) == {
         "a": QueueConfig(1),
-        "b": QueueConfig(2, True, {"note": "x"}),
+        "b": QueueConfig(2, True, meta={"note": "x"}),
         "c": QueueConfig(10),
         "d": QueueConfig(4),
         "e": QueueConfig(5),
