@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Protocol, cast
 
 from oban_sync import codec, etf, schedule
@@ -36,6 +37,9 @@ class JobState(StrEnum):
     """Ended by its last failed attempt."""
     SUSPENDED = "suspended"
     """Held back by a tool of Oban's; never run."""
+
+
+STATES: dict[str, JobState] = {str(state): state for state in JobState}
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,19 +200,24 @@ class Job:
     def _check(self, **delays: float | timedelta | None) -> None:
         self.state = _state(self.state)
         self.tags = _tags(self.tags)
-        _check_names(self.queue, self.worker)
+        _check_name("queue", self.queue)
+        _check_name("worker", self.worker)
         _check_integer("max_attempts", self.max_attempts, 1, MAX_ATTEMPTS, "max_attempts must be greater than 0")
         _check_integer("priority", self.priority, 0, 9, "priority must be between 0 and 9")
         _check_integer("attempt", self.attempt, 0, self.max_attempts, "attempt must be between 0 and max_attempts")
+        if self.scheduled_at is not None or any(delay is not None for delay in delays.values()):
+            self._schedule(delays)
+
+    def _schedule(self, delays: dict[str, float | timedelta | None]) -> None:
         schedule.only_one({**delays, "scheduled_at": self.scheduled_at})
         for name, delay in delays.items():
             if delay is not None:
                 seconds = schedule.delay_seconds(delay, name=name)
                 self.scheduled_at = schedule.after(seconds, name=name)
                 self._delay = (self.scheduled_at, seconds)
-        if self.scheduled_at is not None:
-            self.scheduled_at = schedule.instant(self.scheduled_at) if self._delay is None else self.scheduled_at
-            self.state = JobState.SCHEDULED if self.state == JobState.AVAILABLE else self.state
+        if self._delay is None and self.scheduled_at is not None:
+            self.scheduled_at = schedule.instant(self.scheduled_at)
+        self.state = JobState.SCHEDULED if self.state == JobState.AVAILABLE else self.state
 
     @property
     def delay(self) -> float | None:
@@ -237,22 +246,26 @@ FIELDS = frozenset(Job.__slots__) - {"_context", "_delay", "extra"} | frozenset(
 
 
 def _state(value: JobState | str) -> JobState:
-    try:
-        return JobState(value)
-    except ValueError:
-        raise JobError(f"expected state to be one of {', '.join(JobState)}, got {value!r}") from None
+    if isinstance(value, str) and value in STATES:
+        return STATES[value]
+    raise JobError(f"expected state to be one of {', '.join(JobState)}, got {value!r}")
 
 
-def _check_names(queue: object, worker: object) -> None:
-    for name, value in (("queue", queue), ("worker", worker)):
-        if not isinstance(value, str):
-            raise JobError(f"expected {name} to be a str, got {type(value).__name__} {value!r}")
-        if not value.strip():
-            raise JobError(f"{name} must not be blank")
-        if len(value) > MAX_NAME:
-            hint = "; give it a short name by @worker(name=...)" if name == "worker" else ""
-            raise JobError(f"expected {name} of at most {MAX_NAME} characters, got {len(value)}: {value[:40]}...{hint}")
-        _check_text(name, value)
+def _check_name(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise JobError(f"expected {name} to be a str, got {type(value).__name__} {value!r}")
+    _check_known_name(name, value)
+
+
+@lru_cache(maxsize=4096)
+def _check_known_name(name: str, value: str) -> None:
+    """Check a name once: a program has few of them and enqueues many jobs."""
+    if not value.strip():
+        raise JobError(f"{name} must not be blank")
+    if len(value) > MAX_NAME:
+        hint = "; give it a short name by @worker(name=...)" if name == "worker" else ""
+        raise JobError(f"expected {name} of at most {MAX_NAME} characters, got {len(value)}: {value[:40]}...{hint}")
+    _check_text(name, value)
 
 
 def _check_text(name: str, value: str) -> None:
@@ -268,6 +281,8 @@ def _check_integer(name: str, value: object, least: int, most: int, rule: str) -
 
 
 def _tags(values: Iterable[object]) -> list[str]:
+    if values in ((), []):
+        return []
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise JobError(f"expected tags to be a list of str, got {type(values).__name__} {values!r:.40}")
     kept = set()

@@ -221,7 +221,7 @@ class JobFunction(Generic[P, R]):
 
 def _build(name: str, defaults: dict[str, Any], args: Mapping[str, Any] | None, params: dict[str, Any]) -> Job:
     """Join a worker's defaults with one call's overrides: what the call says about time replaces all of theirs."""
-    if params.keys() & set(schedule.KEYS):
+    if not params.keys().isdisjoint(schedule.KEYS):
         defaults = {key: value for key, value in defaults.items() if key not in schedule.KEYS}
     merged = {**defaults, **params}
     unknown = merged.keys() - FIELDS

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import orjson
 
 from oban_sync import codec, schedule
-from oban_sync.job import Job, JobState
+from oban_sync.job import STATES, Job, JobState
 
 FETCHED = ("id", "worker", "attempt", "max_attempts", "priority", "args", "meta", "tags", "inserted_at", "scheduled_at")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,8 +32,12 @@ def insertable(job: Job, *, max_bytes: int, quiet: bool) -> dict[str, Any]:
         row["delay"] = job.delay
     elif job.scheduled_at is not None:
         row["scheduled_at"] = schedule.instant(job.scheduled_at).replace(tzinfo=None).isoformat()
-    optional = {"tags": job.tags, "priority": job.priority, "attempt": job.attempt}
-    row.update({key: value for key, value in optional.items() if value})
+    if job.tags:
+        row["tags"] = job.tags
+    if job.priority:
+        row["priority"] = job.priority
+    if job.attempt:
+        row["attempt"] = job.attempt
     if job.max_attempts != 20:
         row["max_attempts"] = job.max_attempts
     if job.state != JobState.AVAILABLE:
@@ -49,10 +54,16 @@ def insertable(job: Job, *, max_bytes: int, quiet: bool) -> dict[str, Any]:
 def mark_inserted(job: Job, row: tuple[Any, ...]) -> Job:
     """Write into a job what the database decided: id, state, and times."""
     job.id, state, inserted, scheduled = row
-    job.state = JobState(state)
-    job.inserted_at = _EPOCH + timedelta(microseconds=inserted)
-    job.scheduled_at = job.inserted_at if scheduled == inserted else _EPOCH + timedelta(microseconds=scheduled)
+    job.state = STATES[state]
+    job.inserted_at = _instant(inserted)
+    job.scheduled_at = _instant(scheduled)
     return job
+
+
+@lru_cache(maxsize=8)
+def _instant(microseconds: int) -> datetime:
+    """Give the instant so long after 1970; rows of one INSERT mostly share theirs."""
+    return _EPOCH + timedelta(microseconds=microseconds)
 
 
 def fetched(row: tuple[Any, ...], *, queue: str, node: str, owner: str) -> Job:
