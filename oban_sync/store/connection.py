@@ -205,7 +205,11 @@ def create_pool(conninfo: str, *, check: bool = False, **options: Any) -> Connec
     sizes = {"min_size": 1, "max_size": 10, **options}
     kwargs = {**KEEPALIVE, **sizes.pop("kwargs", {})}
     checking = ConnectionPool.check_connection if check else None
-    pool = ConnectionPool(conninfo, kwargs=kwargs, open=False, check=checking, **sizes)
+    return closed_at_exit(ConnectionPool(conninfo, kwargs=kwargs, open=False, check=checking, **sizes))
+
+
+def closed_at_exit(pool: ConnectionPool) -> ConnectionPool:
+    """Have this process close a pool when it ends, and give the pool back."""
     _pools[pool] = os.getpid()
     return pool
 

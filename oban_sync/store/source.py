@@ -16,7 +16,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg_pool import ConnectionPool
 
 from oban_sync.errors import ConfigError, DatabaseUnavailable
-from oban_sync.store.connection import Link, check_dsn, create_pool, pool_source
+from oban_sync.store.connection import Link, check_dsn, closed_at_exit, create_pool, pool_source
 from oban_sync.store.handles import Handle, adapt, on_engine
 
 _sources: weakref.WeakSet[Source] = weakref.WeakSet()
@@ -120,7 +120,7 @@ def _another(pool: ConnectionPool) -> ConnectionPool:
     copied = ("kwargs", "connection_class", "min_size", "max_size", "timeout", "max_lifetime", "max_idle")
     options: dict[str, Any] = {name: getattr(pool, name) for name in copied}
     options |= {name: getattr(pool, f"_{name}", None) for name in ("configure", "check", "reset")}
-    return ConnectionPool(pool.conninfo, open=False, **options)
+    return closed_at_exit(ConnectionPool(pool.conninfo, open=False, **options))
 
 
 def _after_fork() -> None:
