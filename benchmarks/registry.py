@@ -63,16 +63,16 @@ def _storing(sizes: Sizes) -> list[Workload]:
 
 
 def _draining(sizes: Sizes) -> list[Workload]:
-    shapes = ((1, 10), (2, 10), (1, 50))
+    shapes = ((1, 10, "drain", ""), (1, 10, "strict", ", none held ready"), (2, 10, "drain", ""), (1, 50, "drain", ""))
     return [
         Workload(
             "drain",
-            f"drain, {processes} x {slots} slots",
+            f"drain, {processes} x {slots} slots{shown}",
             "jobs/s",
-            ("start", "drain"),
-            partial(drain, jobs=sizes.drain, processes=processes, slots=slots),
+            ("start", mode),
+            partial(drain, jobs=sizes.drain, processes=processes, slots=slots, mode=mode),
         )
-        for processes, slots in shapes
+        for processes, slots, mode, shown in shapes
     ]
 
 

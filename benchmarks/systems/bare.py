@@ -24,7 +24,7 @@ from benchmarks.tally import Lane
 class Bare(Table):
     """One process that sends the statements of `bare_sql`."""
 
-    modes: ClassVar[tuple[str, ...]] = ("drain", "wait")
+    modes: ClassVar[tuple[str, ...]] = ("drain", "strict", "wait")
 
     def __init__(self, dsn: str) -> None:
         super().__init__(dsn)
@@ -47,7 +47,7 @@ class Bare(Table):
         return Stored(calls=seconds, whole=seconds + making)
 
     def start(self, slots: int, mode: str, lane: LaneArgs) -> None:  # noqa: ARG002 - nothing is run in slots
-        self._node = Node(mode, self.dsn, Lane(*lane))
+        self._node = Node("drain" if mode == "strict" else mode, self.dsn, Lane(*lane))
 
     def stop(self) -> None:
         if self._node is not None:

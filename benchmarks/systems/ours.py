@@ -39,7 +39,7 @@ Sleep = worker(queue=QUEUE, name=SLEEP)(Sleeping)
 class ObanSync(Table):
     """One process with an Oban instance, which is a client until `start`."""
 
-    modes: ClassVar[tuple[str, ...]] = ("drain", "wait", "sleep")
+    modes: ClassVar[tuple[str, ...]] = ("drain", "strict", "wait", "sleep")
 
     def __init__(self, dsn: str) -> None:
         super().__init__(dsn)
@@ -68,9 +68,10 @@ class ObanSync(Table):
         self.check_order((calls + 1) * size)
         return Stored(calls=calling, whole=whole)
 
-    def start(self, slots: int, mode: str, lane: LaneArgs) -> None:  # noqa: ARG002 - one mode fits all
+    def start(self, slots: int, mode: str, lane: LaneArgs) -> None:
         Starting.lane = Lane(*lane)
-        self._oban = Oban(dsn=self.dsn, queues={QUEUE: slots}).start()
+        queue = {"limit": slots, "prefetch": 0} if mode == "strict" else slots
+        self._oban = Oban(dsn=self.dsn, queues={QUEUE: queue}).start()
 
     def stop(self) -> None:
         self._oban.stop()
