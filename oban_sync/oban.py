@@ -188,6 +188,7 @@ class Oban:
         Raises:
             JobError: The job cannot be stored; nothing was written.
             HandleError: `conn` cannot carry it.
+            DatabaseUnavailable: No connection of ours can be had; with `conn`, errors of its driver come as they are.
         """
         return self.enqueue_many(job, conn=conn)[0]
 
@@ -205,17 +206,17 @@ class Oban:
         Raises:
             JobError: One of them cannot be stored; nothing was written.
             HandleError: `conn` cannot carry them.
+            DatabaseUnavailable: No connection of ours can be had; with `conn`, errors of its driver come as they are.
         """
         jobs = [jobs_or_first, *rest] if isinstance(jobs_or_first, Job) else _listed(jobs_or_first, rest)
+        most = self._config.max_args_bytes
         if conn is not None:
-            return self._enqueue(jobs, handles.adapt(conn))
-        if not jobs:
-            return jobs
+            return enqueue.enqueue(jobs, handles.adapt(conn), self._statements, max_bytes=most)
+        batch = enqueue.encode(jobs, max_bytes=most, quiet=False)
+        if not batch.jobs:
+            return []
         with self._source.handle() as handle:
-            return self._enqueue(jobs, handle)
-
-    def _enqueue(self, jobs: list[Job], handle: handles.Handle) -> list[Job]:
-        return enqueue.enqueue(jobs, handle, self._statements, max_bytes=self._config.max_args_bytes)
+            return enqueue.insert(batch, handle, self._statements)
 
     def _connection(self) -> AbstractContextManager[Any]:
         """Lend a connection of the pool or engine, in a transaction that commits at the end of the block."""

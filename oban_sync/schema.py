@@ -24,6 +24,7 @@ def install(pool: Any, prefix: str = "public") -> None:
 
     Raises:
         ConfigError: The prefix is no plain identifier.
+        HandleError: The connection is not in autocommit.
         DatabaseUnavailable: PostgreSQL cannot be reached.
         DatabaseRefused: PostgreSQL refused a statement: rights are missing, most of the time.
     """

@@ -157,6 +157,8 @@ def test_a_value_that_cannot_work_is_named_with_where_it_came_from(
         ({"queues": {"default": None}}, "expected limit of queue 'default' to be a number, got None"),
         ({"queues": {"default": {"limit": "many"}}}, "expected limit of queue 'default' to be a number, got 'many'"),
         ({"queues": {"default": {"paused": 1}}}, "expected paused of queue 'default' to be true or false, got 1"),
+        ({"queues": {"default": {"prefetch": -1}}}, "expected prefetch of queue 'default' to be a whole number from 0"),
+        ({"queues": {"default": {"prefetch": "x"}}}, "expected prefetch of queue 'default' to be a number, got 'x'"),
         ({"queues": {"default": {"note": {1}}}}, "expected options of queue 'default'.note to be a value"),
         ({"queues": {"": 1}}, "expected queue to be a str that is not blank, got ''"),
         ({"queues": {" ": 1}}, "expected queue to be a str that is not blank"),

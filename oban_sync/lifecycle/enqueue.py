@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
+from typing import NamedTuple
 
 import orjson
 
@@ -18,35 +19,62 @@ CHUNK_BYTES = 100_000_000
 """Most bytes of one INSERT's parameter; more go in several, in one transaction. PostgreSQL's end is 1 GB."""
 
 
+class Batch(NamedTuple):
+    """Jobs, and the JSON objects that their INSERT reads."""
+
+    jobs: list[Job]
+    rows: list[bytes]
+
+
 def enqueue(
     jobs: Iterable[Job], handle: Handle, statements: Statements, *, max_bytes: int, chunk_bytes: int = CHUNK_BYTES
 ) -> list[Job]:
-    """Insert jobs, all of them or none, and write id, state and times into them.
+    """Encode and insert jobs through one handle; see `encode` and `insert`."""
+    return insert(encode(jobs, max_bytes=max_bytes, quiet=handle.quiet), handle, statements, chunk_bytes=chunk_bytes)
+
+
+def encode(jobs: Iterable[Job], *, max_bytes: int, quiet: bool) -> Batch:
+    """Check jobs and make rows of them, before any connection is taken.
 
     Args:
         jobs: Jobs that were not inserted yet.
-        handle: The transaction they go into.
-        statements: The tables they go into.
         max_bytes: Most bytes of one job's args, and of its meta.
+        quiet: Whether their INSERT must not notify.
+
+    Raises:
+        JobError: One of them cannot be stored.
+    """
+    wanted = [_checked(job) for job in jobs]
+    if len({id(job) for job in wanted}) < len(wanted):
+        raise JobError(
+            "expected each job once, got one of them several times; nothing was written; build each by new()"
+        )
+    return Batch(wanted, [orjson.dumps(rows.insertable(job, max_bytes=max_bytes, quiet=quiet)) for job in wanted])
+
+
+def insert(batch: Batch, handle: Handle, statements: Statements, *, chunk_bytes: int = CHUNK_BYTES) -> list[Job]:
+    """Insert a batch, all of it or nothing, and write id, state and times into its jobs.
+
+    Args:
+        batch: What `encode` made.
+        handle: The transaction it goes into.
+        statements: The tables it goes into.
         chunk_bytes: Most bytes of one statement.
 
     Returns:
-        The same jobs in the same order; their ids rise.
+        The jobs in the order given; their ids rise.
 
     Raises:
-        JobError: One of them cannot be stored; nothing was written.
         SchemaMissing: The tables are not installed.
     """
-    wanted = [_checked(job) for job in jobs]
-    encoded = [orjson.dumps(rows.insertable(job, max_bytes=max_bytes, quiet=handle.quiet)) for job in wanted]
-    chunks = list(_chunks(encoded, chunk_bytes))
+    chunks = list(_chunks(batch.rows, chunk_bytes))
     found: list[Row] = []
     with handle.atomic() if len(chunks) > 1 else nullcontext():
         for chunk in chunks:
             found += _insert(handle, statements, chunk)
-    for row, job in zip(found, wanted, strict=True):
+    for row, job in zip(found, batch.jobs, strict=True):
         rows.mark_inserted(job, row)  # once all of them are in: jobs of a failed call can be enqueued again
-    return wanted
+    return batch.jobs
 
 
 def _insert(handle: Handle, statements: Statements, chunk: str) -> list[Row]:

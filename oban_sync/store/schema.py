@@ -13,7 +13,7 @@ import psycopg
 from psycopg_pool import ConnectionPool
 
 from oban_sync import clock
-from oban_sync.errors import ObanError, SchemaMissing
+from oban_sync.errors import HandleError, ObanError, SchemaMissing
 from oban_sync.store.connection import Link, translated
 from oban_sync.store.statements import LOCK_CLASS, Statements
 
@@ -157,6 +157,8 @@ def _turn(
 @contextmanager
 def _autocommit(source: ConnectionPool | psycopg.Connection[Any]) -> Iterator[psycopg.Connection[Any]]:
     if isinstance(source, psycopg.Connection):
+        if not source.autocommit:
+            raise HandleError("expected a pool, or a connection in autocommit, got one that is not: nothing was done")
         yield source
         return
     if source.closed:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import ConnectionPool
 
 from oban_sync.errors import ConfigError, DatabaseUnavailable
-from oban_sync.store.connection import Link, check_dsn, closed_at_exit, create_pool, pool_source
+from oban_sync.store.connection import Link, check_dsn, closed_at_exit, create_pool, pool_source, translated
 from oban_sync.store.handles import Handle, adapt, on_engine
 
 _sources: weakref.WeakSet[Source] = weakref.WeakSet()
@@ -60,9 +60,11 @@ class Source:
             with self._engine.begin() as connection:
                 yield connection
         else:
-            if self._pool.closed:
-                self._pool.open()  # refused where it was closed before: a pool opens once
-            with self._pool.connection() as connection:
+            with ExitStack() as lent:
+                with translated():
+                    if self._pool.closed:
+                        self._pool.open()  # refused where it was closed before: a pool opens once
+                    connection = lent.enter_context(self._pool.connection())
                 yield connection
 
     @contextmanager

@@ -45,14 +45,11 @@ class Statements:
         self.prefix = check_prefix(prefix)
         self.insert_channel = f"{prefix}.oban_insert"
         self.due_channel = f"{prefix}.oban_sync_due"
-        self._texts: dict[str, str] = {}  # a cache; two threads at once write the same text
+        self._texts = {name: self.render(template) for name, template in _templates().items()}
 
     def __getitem__(self, name: str) -> str:
         """Give the statement in sql/NAME.sql, ready for execute()."""
-        text = self._texts.get(name)
-        if text is None:
-            text = self._texts[name] = self.render(_read(f"sql/{name}.sql"))
-        return text
+        return self._texts[name]
 
     def render(self, template: str) -> str:
         """Quote the schema and the channels into a template."""
@@ -77,5 +74,7 @@ def _without_header(template: str) -> str:
 
 
 @cache
-def _read(path: str) -> str:
-    return files("oban_sync.store").joinpath(path).read_text(encoding="utf-8")
+def _templates() -> dict[str, str]:
+    """Read all files at once: what a thread imports while another forks, the child would wait for in vain."""
+    found = files("oban_sync.store").joinpath("sql").iterdir()
+    return {file.name[:-4]: file.read_text(encoding="utf-8") for file in found if file.name.endswith(".sql")}

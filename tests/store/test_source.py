@@ -13,10 +13,10 @@ import psycopg
 import psycopg2
 import pytest
 import sqlalchemy as sa
-from psycopg_pool import ConnectionPool, NullConnectionPool, PoolClosed
+from psycopg_pool import ConnectionPool, NullConnectionPool
 
 from oban_sync import Job, Oban, job
-from oban_sync.errors import ConfigError
+from oban_sync.errors import ConfigError, DatabaseUnavailable
 from oban_sync.store.source import Source
 from tests.conftest import Events
 from tests.store.callers import engine
@@ -177,7 +177,7 @@ def test_a_pool_of_the_caller_s_stays_open_and_one_of_our_own_is_closed(dsn: str
         oban.stop()
         assert not pool.closed
         oban.enqueue(Job("w"))
-    with pytest.raises(PoolClosed):
+    with pytest.raises(DatabaseUnavailable, match="closed"):
         oban.enqueue(Job("w"))
 
     own = Oban(dsn=dsn, name="source")
