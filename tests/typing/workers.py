@@ -65,4 +65,5 @@ def misuse() -> None:
     Receipt.enqueue([1])  # type: ignore[arg-type]
     Receipt.send({})  # type: ignore[attr-defined]
 
+
 assert_type(Receipt(), Receipt)  # a unit test of a worker makes one
