@@ -95,6 +95,7 @@ def install(dsn=None):
 
 class ThreadingServer(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+    request_queue_size = 128  # the default of 5 resets connections that come at once
 
 
 def serve(port):
