@@ -123,6 +123,17 @@ def test_a_job_that_raises_is_retried_with_its_error(
     assert 300 <= wait < 310
 
 
+@pytest.mark.parametrize("name", ["id", "attempt", "scheduled_at", "attempted_at"])
+@pytest.mark.parametrize("value", [None, 7, "x"])
+def test_what_a_worker_writes_over_its_job_changes_nothing(
+    server: Oban, do: Callable[..., Job], ended: Any, name: str, value: Any, eventually: Callable[..., Any]
+) -> None:
+    assert ended(do(lambda job: setattr(job, name, value))) == "completed"
+    assert server._service is not None
+    queue = server._service.producers["default"].queue
+    eventually(lambda: queue.in_hand() == 0)
+
+
 def test_the_default_backoff_is_that_of_oban(server: Oban, ended: Any, db: psycopg.Connection) -> None:
     job = Default.enqueue()
     assert ended(job) == "retryable"

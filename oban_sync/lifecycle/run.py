@@ -47,20 +47,22 @@ class Failure:
 def run(row: tuple[Any, ...], place: Place) -> Outcome:
     """Run one fetched row to its outcome, whatever the row or its worker does."""
     try:
-        return run_job(rows.fetched(row, queue=place.queue, node=place.node, owner=place.owner))
+        outcome = run_job(rows.fetched(row, queue=place.queue, node=place.node, owner=place.owner))
     except BaseException as error:
-        return _failed(row[0], row[2], row[3], _failure(error), _retry_delay(None, None, row[2], row[3]))
+        outcome = _failed(row[0], row[2], row[3], _failure(error), _retry_delay(None, None, row[2], row[3]))
+    return outcome._replace(id=row[0], attempt=row[2])  # the worker may have written over those of its job
 
 
 def run_job(job: Job) -> Outcome:
     """Run one job to its outcome."""
+    waited = job.attempted_at - job.scheduled_at if job.attempted_at and job.scheduled_at else timedelta(0)
     token = current.set(job)
     started = clock.monotonic()
     telemetry.execute("oban.job.start", {"job": job, "monotonic_time": int(started * 1e9)})
     try:
         processor, result = perform(job)
         outcome = classify(job, processor, result)
-        _report(job, outcome, result, started)
+        _report(job, outcome, result, started, waited)
     finally:
         current.reset(token)
     return outcome
@@ -153,9 +155,8 @@ def _count(job: Job, key: str) -> int:
     return value if isinstance(value, int) and 0 <= value < 2**53 else 0
 
 
-def _report(job: Job, outcome: Outcome, result: Any, started: float) -> None:
+def _report(job: Job, outcome: Outcome, result: Any, started: float, waited: timedelta) -> None:
     stopped = clock.monotonic()
-    waited = job.attempted_at - job.scheduled_at if job.attempted_at and job.scheduled_at else timedelta(0)
     meta = {
         "monotonic_time": int(stopped * 1e9),
         "duration": int((stopped - started) * 1e9),
