@@ -130,7 +130,7 @@ class Link:
         """
         with self._guarded() as connection:
             pgconn = connection.pgconn
-            if not select.select([pgconn.socket, doorbell], [], [], timeout)[0]:
+            if not _readable(timeout, pgconn.socket, doorbell):
                 self._ping()
             pgconn.consume_input()
             found = []
@@ -159,7 +159,7 @@ class Link:
                     return
                 continue  # the next may have come along: waiting for the socket would be in vain
             left = deadline - clock.monotonic()
-            if left <= 0 or not select.select([pgconn.socket], [], [], left)[0]:
+            if left <= 0 or not _readable(left, pgconn.socket):
                 raise psycopg.OperationalError(f"the server gave no sign of life in {PING_SECONDS:g} s")
             pgconn.consume_input()
 
@@ -176,6 +176,14 @@ class Link:
             if connection.closed:
                 self.close()
             raise
+
+
+def _readable(timeout: float, *files: int) -> bool:
+    """Wait until one of the files can be read; select() would refuse numbers from 1,024 on."""
+    poll = select.poll()
+    for file in files:
+        poll.register(file, select.POLLIN)
+    return bool(poll.poll(timeout * 1000))
 
 
 def check_dsn(dsn: object) -> str:

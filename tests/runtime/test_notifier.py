@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import gzip
+import os
+import resource
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import psycopg
@@ -64,6 +67,20 @@ def test_the_listener_survives_what_it_cannot_read(
         events.wait(1, "stop")
         assert oban._service is not None
         assert oban._service._notifier.ignored > 10
+
+
+def test_a_process_with_many_files_listens(dsn: str, events: Events) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    try:
+        with ExitStack() as held:
+            for _ in range(1024):
+                held.enter_context(open(os.devnull))
+            with Oban(dsn=dsn, queues={"default": 1}, stager={"interval": 600}):
+                Note.enqueue()
+                events.wait(1, "stop")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_dropped_listener_listens_again_and_looks_for_what_it_missed(
