@@ -21,6 +21,6 @@ SELECT
   CAST((
     SELECT extract(epoch FROM min(scheduled_at) - (SELECT now FROM moment))
     FROM {schema}.oban_jobs
-    WHERE state IN ('scheduled', 'retryable') AND scheduled_at > (SELECT now FROM moment)
+    WHERE state IN ('scheduled', 'retryable') AND scheduled_at > (SELECT now FROM moment) AND scheduled_at < 'infinity'
   ) AS float8),
   CAST(extract(epoch FROM (SELECT now FROM moment)) AS float8)
