@@ -203,3 +203,25 @@ def test_jobs_of_a_fetch_whose_answer_was_lost_go_back(
         (again, "available", 1),
         (other, "executing", 1),
     ]
+
+
+@pytest.mark.parametrize("count", ["9" * 131_072, "1.5", "-1", '"x"', "null", "[]", "{}"])
+def test_a_count_that_is_none_stops_neither_rescue_nor_release(
+    judge: Any,
+    beat: Any,
+    executing: Any,
+    rows: Any,
+    db: psycopg.Connection,
+    link: Link,
+    statements: Statements,
+    count: str,
+) -> None:
+    owner = beat(0)
+    ids = executing(beat(3600), 2)
+    (mine,) = executing(owner)
+    meta = f'{{"rescued": {count}, "handed_back": {count}}}'
+    db.execute("UPDATE oban_jobs SET meta = %s::text::jsonb WHERE id = ANY (%s)", (meta, [ids[0], mine]))
+    assert judge() == ids
+    assert rescue.release(link, statements, owner, [(mine, 1, True)]) == 1
+    assert rows("meta ->> 'rescued'", *ids) == [("1",), ("1",)]
+    assert rows("meta ->> 'handed_back'", mine) == [("1",)]

@@ -10,7 +10,7 @@ WITH given AS (
     j.id,
     given.started,
     given.started AND j.attempt >= j.max_attempts AS spent,
-    CASE jsonb_typeof(j.meta -> 'handed_back') WHEN 'number' THEN (j.meta ->> 'handed_back')::numeric ELSE 0 END AS count
+    CASE WHEN j.meta ->> 'handed_back' ~ '^[0-9]{{1,9}}$' THEN (j.meta ->> 'handed_back')::int ELSE 0 END AS count
   FROM {schema}.oban_jobs AS j
   JOIN given ON j.id = given.id AND j.attempt = given.attempt
   WHERE j.attempted_by[2] = %(owner)s AND j.state::text = 'executing'

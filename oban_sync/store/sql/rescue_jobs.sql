@@ -59,8 +59,8 @@ WITH moment AS MATERIALIZED (
       'at', to_char(moment.now, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
       'error', 'The process that ran this job ended before the job did: node ' || coalesce(j.attempted_by[1], 'unknown')
     ),
-    meta = j.meta || jsonb_build_object('rescued', CASE jsonb_typeof(j.meta -> 'rescued')
-      WHEN 'number' THEN (j.meta ->> 'rescued')::numeric + 1 ELSE 1 END)
+    meta = j.meta || jsonb_build_object('rescued', CASE
+      WHEN j.meta ->> 'rescued' ~ '^[0-9]{{1,9}}$' THEN (j.meta ->> 'rescued')::int + 1 ELSE 1 END)
   FROM taken, moment
   WHERE j.id = taken.id
   RETURNING j.id, j.state::text AS state, j.queue
