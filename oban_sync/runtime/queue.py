@@ -6,6 +6,8 @@ never more drain tasks than threads, and a crew of threads that is replaced runs
 
 from __future__ import annotations
 
+import logging
+import os
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +18,8 @@ from oban_sync.lifecycle.outcome import Outcome
 from oban_sync.runtime import threads
 
 Row = tuple[Any, ...]
+
+logger = logging.getLogger(__name__)
 
 
 class Crew:
@@ -55,6 +59,7 @@ class Queue:
         self._outcomes: list[Outcome] = []
         self._busy = 0.0  # seconds that the runs of _outcomes took
         self._crew = Crew(name, limit)
+        self._process = os.getpid()
 
     def put(self, rows: Iterable[Row]) -> None:
         """Take rows in hand and have threads run them."""
@@ -63,8 +68,14 @@ class Queue:
             crew = self._crew
             wanted = min(crew.limit - crew.drains, len(self._ready))
             crew.drains += wanted
-        for _ in range(wanted):
-            crew.executor.submit(self._drain, crew)
+        for submitted in range(wanted):
+            try:
+                crew.executor.submit(self._drain, crew)
+            except RuntimeError as error:  # the system gives no more threads: those that there are run the rows
+                logger.warning("%s has fewer threads than its limit of %d: %s", self._name, crew.limit, error)
+                with self._lock:
+                    crew.drains -= wanted - submitted
+                return
 
     def take_outcomes(self) -> tuple[list[Outcome], float]:
         """Give the outcomes that came in since the last call, and the seconds that their runs took together."""
@@ -119,6 +130,8 @@ class Queue:
         while row is not None:
             began = clock.monotonic()
             outcome = self._run(row)
+            if os.getpid() != self._process:
+                os._exit(0)  # the job forked: its child has a copy of what is ready, which is the parent's to run
             row = self._next(crew, outcome, clock.monotonic() - began)
             self._wake()
 
@@ -130,7 +143,7 @@ class Queue:
                 self._outcomes.append(outcome)
                 self._busy += seconds
             if crew is not self._crew or not self._ready:
-                crew.drains -= 1
+                crew.drains = max(0, crew.drains - 1)  # one that found no thread may run later, uncounted
                 return None
             row = self._ready.popleft()
             self._running.add((row[0], row[2]))

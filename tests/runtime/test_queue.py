@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 from oban_sync import Job, Oban, worker
 from oban_sync.lifecycle.outcome import Outcome
@@ -66,6 +69,41 @@ def test_a_larger_crew_works_beside_threads_that_are_stuck(eventually: Eventuall
     release.set()
     eventually(lambda: queue.running() == [])
     assert sorted(outcome.id for outcome in queue.take_outcomes()[0]) == [0, 1, 10, 11, 12]
+    queue.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_the_child_of_a_job_that_forks_runs_none_of_the_other_jobs(tmp_path: Path, eventually: Eventually) -> None:
+    ran = os.open(tmp_path / "ran", os.O_CREAT | os.O_APPEND | os.O_RDWR)
+    children: list[int] = []
+
+    def run(row: Row) -> Outcome:
+        os.write(ran, b"%d\n" % row[0])
+        if row[0] == 3:
+            children.append(os.fork())
+        return Outcome(row[0], 1, "completed")
+
+    queue = Queue("test-queue", 1, run, lambda: None)
+    queue.put(rows(50))
+    eventually(lambda: queue.in_hand() == 50 and not queue.running() and not queue.ready())
+    assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
+    assert sorted(map(int, (tmp_path / "ran").read_text().split())) == list(range(50))
+    queue.close()
+    os.close(ran)
+
+
+def test_rows_wait_while_the_system_gives_no_threads(monkeypatch: pytest.MonkeyPatch, eventually: Eventually) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    queue = Queue("test-queue", 2, lambda row: Outcome(row[0], 1, "completed"), lambda: None)
+    with monkeypatch.context() as short:
+        short.setattr(threading.Thread, "start", refuse)
+        for first in (0, 10, 20):
+            queue.put(rows(10, first))
+    assert len(queue.give_back()) == 30
+    queue.put(rows(100))
+    eventually(lambda: len(queue.holds()) == 100 and not queue.running() and not queue.ready())
     queue.close()
 
 
