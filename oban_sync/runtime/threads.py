@@ -17,6 +17,9 @@ __all__ = ["Event", "Inbox", "Lock", "Thread", "at_exit", "executor", "join_all"
 
 logger = logging.getLogger(__name__)
 
+AGAIN_SECONDS = 1.0
+"""Pause of a thread after an error that its work did not expect."""
+
 
 class Inbox:
     """Messages to one thread. Any thread puts; its owner alone takes."""
@@ -40,14 +43,18 @@ class Inbox:
 
 
 def spawn(name: str, target: Callable[[], None]) -> Thread:
-    """Start a thread that logs what it dies of, and that does not keep the interpreter alive."""
+    """Start a thread that does not keep the interpreter alive, and whose work begins anew after an error.
+
+    A node that lost a thread would hold its jobs for ever, since its other threads keep up its lease.
+    """
 
     def run() -> None:
-        try:
-            target()
-        except BaseException:
-            logger.critical("thread %s died", name, exc_info=True)
-            raise
+        while True:
+            try:
+                return target()
+            except Exception:
+                logger.critical("thread %s failed, and goes on in %g s", name, AGAIN_SECONDS, exc_info=True)
+                Event().wait(AGAIN_SECONDS)
 
     thread = Thread(target=run, name=name, daemon=True)
     thread.start()
