@@ -115,6 +115,18 @@ def test_a_signal_stops_a_node_and_hands_back_what_does_not_end(
     assert counts(db).get("executing", 0) == 0
 
 
+def test_a_locked_row_does_not_hold_up_the_end_of_a_node(
+    dsn: str, oban: Oban, db: psycopg.Connection, start_node: Callable[..., Node], eventually: Callable[..., Any]
+) -> None:
+    oban.enqueue(nodes_work.Sleep.new({"seconds": 3600}))
+    node = start_node("default:1", "--grace", "0.5")
+    eventually(executing(db))
+    with psycopg.connect(dsn) as other:
+        other.execute("SELECT FROM oban_jobs FOR UPDATE")
+        node.send_signal(signal.SIGTERM)
+        assert node.wait(timeout=6) == 0
+
+
 def test_a_second_signal_ends_a_node_at_once(
     oban: Oban, db: psycopg.Connection, start_node: Callable[..., Node], eventually: Callable[..., Any]
 ) -> None:

@@ -24,6 +24,8 @@ from oban_sync.store.statements import OWNER_MARK, Statements
 logger = logging.getLogger(__name__)
 
 LISTEN_SECONDS = 5.0
+HAND_BACK_SECONDS = 1.5
+"""Time for the last act of a process, which a silent server or a locked row must not hold up."""
 
 _services: weakref.WeakSet[Service] = weakref.WeakSet()
 _registered: set[str] = set()  # holds one word once the end of the interpreter is ours to see
@@ -72,7 +74,9 @@ class Service:
         if not threads.join_all([producer.thread for producer in self.producers.values()], deadline):
             self._end()
         elif exiting:
-            self._hand_back()
+            handing = threads.spawn(f"{self._name}-hand-back", self._hand_back)
+            if threads.join_all([handing], clock.monotonic() + HAND_BACK_SECONDS):
+                logger.error("could not hand jobs back in %g s, other nodes will take them", HAND_BACK_SECONDS)
         else:
             unfinished = [job.id for producer in self.producers.values() for job in producer.queue.running()]
             logger.warning(
