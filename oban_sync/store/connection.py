@@ -39,6 +39,8 @@ KEEPALIVE: dict[str, int] = {
 """libpq options by which a connection to a silent host ends after some 10 s instead of never."""
 PING_SECONDS = 3.0
 _DATA_CLASSES = ("22", "23")
+_LOST_PLANS = ("0A000", "26000", "42P05")
+"""Refusals of a statement that this session prepared, before a migration or in another session of a pooler's."""
 _AS_TEXT = ("json", "jsonb", "timestamp", "timestamptz")
 
 _pools: weakref.WeakKeyDictionary[ConnectionPool, int] = weakref.WeakKeyDictionary()  # with the process that made it
@@ -74,9 +76,9 @@ class Link:
         """
         if self._connection is None or self._connection.closed:
             with translated():
-                self._connection = psycopg.connect(self._conninfo, **self._kwargs)
-                self._connection.execute("SET datestyle = 'ISO, YMD'")  # timestamps are read as text
-            self._cursors = [_text_cursor(self._connection)]
+                connection = psycopg.connect(self._conninfo, **self._kwargs)
+                connection.execute("SET datestyle = 'ISO, YMD'")  # timestamps are read as text
+            self._connection, self._cursors = connection, [_text_cursor(connection)]
         return self._connection
 
     def execute(self, statement: str, params: Params = None) -> list[Row]:
@@ -172,8 +174,8 @@ class Link:
         except DatabaseUnavailable:
             self.close()
             raise
-        except DatabaseRefused:
-            if connection.closed:
+        except DatabaseRefused as error:
+            if connection.closed or getattr(error.__cause__, "sqlstate", None) in _LOST_PLANS:
                 self.close()
             raise
 
