@@ -59,8 +59,10 @@ class DatabaseRefused(ObanError):
 
     Attributes:
         data: Whether a value was the reason, so that the rest of a group can go on without it.
+        locked: Whether somebody held a lock on something for longer than the session waits.
     """
 
-    def __init__(self, message: str, *, data: bool) -> None:
+    def __init__(self, message: str, *, data: bool, locked: bool = False) -> None:
         super().__init__(message)
         self.data = data
+        self.locked = locked

@@ -29,6 +29,8 @@ RETRY_SECONDS = (0.05, 1.0)
 RECONCILE_SECONDS = 30.0
 """Pause between two looks at whether we hold jobs without knowing; an error of the database is a reason for one too."""
 
+KEPT_SECONDS = 2.0
+"""Pause between two tries to write ends of runs that could not be written while others could."""
 STALL_SECONDS = 0.5
 """Time after which jobs that no thread has begun go back."""
 
@@ -86,6 +88,8 @@ class Producer:
         self._stopping = False
         self._hungry = True
         self._unacked: list[Outcome] = []
+        self._kept: list[Outcome] = []  # could not be written while others could; they take up room
+        self._kept_until = 0.0
         self._retry_at = 0.0
         self._failures = 0
         self._fetched_at = 0.0
@@ -131,7 +135,7 @@ class Producer:
             self._inbox.put(Message.ENDED)
 
     def _work(self) -> None:
-        while not (self._stopping and not self._unacked and self.queue.in_hand() == 0):
+        while not (self._stopping and not self._unacked and not self._kept and self.queue.in_hand() == 0):
             messages = self._inbox.take(self._patience())
             self._hungry = self._hungry or not messages
             for message in messages:
@@ -197,6 +201,7 @@ class Producer:
         outcomes, seconds = self.queue.take_outcomes()
         self._unacked += outcomes
         self._pace.record(len(outcomes), seconds)
+        self._maybe_write_kept()
         demand = self._demand()
         if demand and self._unacked:
             rows = self._ack_and_fetch(demand)
@@ -216,13 +221,13 @@ class Producer:
             self._reconcile_at = clock.monotonic() + RECONCILE_SECONDS
 
     def _known(self) -> set[tuple[int, int]]:
-        return self.queue.holds() | {(outcome.id, outcome.attempt) for outcome in self._unacked}
+        return self.queue.holds() | {(outcome.id, outcome.attempt) for outcome in (*self._unacked, *self._kept)}
 
     def _demand(self) -> int:
         if self._paused or self._stopping or not self._hungry or not self._may_fetch():
             return 0
         most = self._limit + self._pace.ready(self._limit)
-        room = most - self.queue.in_hand()
+        room = most - self.queue.in_hand() - len(self._kept)
         return room if room > 0 and (most == self._limit or room >= most // 2) else 0
 
     def _ack_and_fetch(self, demand: int) -> list[Row]:
@@ -232,16 +237,24 @@ class Producer:
         except DatabaseRefused:
             self._ack()  # finds the outcome that PostgreSQL refuses; the fetch is not to wait for it
             return self._link.execute(*fetch.call(self.place, demand, self._statements))
-        self._acked(ack.refused(self._unacked, answers))
+        self._acked(ack.Written(ack.refused(self._unacked, answers), []))
         return rows
 
     def _ack(self) -> None:
         if self._unacked:
             self._acked(ack.ack(self._link, self._unacked, self._statements, self.place.owner))
 
-    def _acked(self, refused: int) -> None:
+    def _maybe_write_kept(self) -> None:
+        if self._kept and clock.monotonic() >= self._kept_until:
+            self._kept_until = clock.monotonic() + KEPT_SECONDS
+            written = ack.ack_free(self._link, self._kept, self._statements, self.place.owner)
+            self.refused += written.refused
+            self._kept = written.kept
+
+    def _acked(self, written: ack.Written) -> None:
         outcomes, self._unacked = self._unacked, []
-        self.refused += refused
+        self.refused += written.refused
+        self._kept += written.kept
         delays = [outcome.delay for outcome in outcomes if outcome.delay is not None]
         if delays:
             self._delayed(min(delays))

@@ -24,6 +24,8 @@ from oban_sync.store.statements import OWNER_MARK, Statements
 logger = logging.getLogger(__name__)
 
 LISTEN_SECONDS = 5.0
+LOCK_TIMEOUT = "1s"
+"""How long a statement of a node waits for a row that somebody else holds: a queue has other jobs to write."""
 HAND_BACK_SECONDS = 1.5
 """Time for the last act of a process, which a silent server or a locked row must not hold up."""
 
@@ -149,7 +151,8 @@ class Service:
 
     def _link(self, role: str, *, direct: bool = False) -> Link:
         dsn = self._config.notifier_dsn if direct else None
-        return self._source.link(f"oban_sync:{self._config.node}:{role}"[:63], dsn=dsn)
+        name = f"oban_sync:{self._config.node}:{role}"[:63]
+        return self._source.link(name, dsn=dsn, lock_timeout=LOCK_TIMEOUT)
 
     def _meta(self, queue: str) -> dict[str, Any]:
         options = self._config.queues[queue]

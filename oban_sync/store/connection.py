@@ -38,10 +38,11 @@ KEEPALIVE: dict[str, int] = {
 }
 """libpq options by which a connection to a silent host ends after some 10 s instead of never."""
 PING_SECONDS = 3.0
-_DATA_CLASSES = ("22", "23")
+_DATA_CLASSES = ("22", "23", "54", "P0")  # the last: limits such as the size of an index row, and triggers
 _LOST_PLANS = ("0A000", "26000", "42P05")
 """Refusals of a statement that this session prepared, before a migration or in another session of a pooler's."""
 _AS_TEXT = ("json", "jsonb", "timestamp", "timestamptz")
+_SETTINGS = "SELECT set_config('datestyle', 'ISO, YMD', false), set_config('lock_timeout', %s, false)"
 
 _pools: weakref.WeakKeyDictionary[ConnectionPool, int] = weakref.WeakKeyDictionary()  # with the process that made it
 
@@ -53,10 +54,14 @@ class Link:
         conninfo: libpq connection string.
         name: Its `application_name`.
         kwargs: More options of `psycopg.connect`; a `prepare_threshold` of None turns prepared statements off.
+        lock_timeout: How long a statement waits for a lock; "0": for ever.
     """
 
-    def __init__(self, conninfo: str, *, name: str, kwargs: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, conninfo: str, *, name: str, kwargs: Mapping[str, Any] | None = None, lock_timeout: str = "0"
+    ) -> None:
         self._conninfo = check_dsn(conninfo)
+        self._lock_timeout = lock_timeout
         self._kwargs = {**KEEPALIVE, **(kwargs or {}), "application_name": name, "autocommit": True}
         self._kwargs.setdefault("prepare_threshold", 0)
         self._kwargs.pop("row_factory", None)
@@ -77,7 +82,7 @@ class Link:
         if self._connection is None or self._connection.closed:
             with translated():
                 connection = psycopg.connect(self._conninfo, **self._kwargs)
-                connection.execute("SET datestyle = 'ISO, YMD'")  # timestamps are read as text
+                connection.execute(_SETTINGS, [self._lock_timeout])
             self._connection, self._cursors = connection, [_text_cursor(connection)]
         return self._connection
 
@@ -253,7 +258,8 @@ def translated() -> Iterator[None]:
         message = str(error).strip() or type(error).__name__
         if error.sqlstate is None or error.sqlstate[:2] in ("08", "57"):
             raise DatabaseUnavailable(message) from error
-        raise DatabaseRefused(message, data=error.sqlstate[:2] in _DATA_CLASSES) from error
+        data, locked = error.sqlstate[:2] in _DATA_CLASSES, error.sqlstate == "55P03"
+        raise DatabaseRefused(message, data=data, locked=locked) from error
 
 
 def _text_cursor(connection: psycopg.Connection[Row]) -> psycopg.Cursor[Row]:

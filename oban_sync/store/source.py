@@ -84,10 +84,10 @@ class Source:
                 if not connection.closed:
                     connection.set_autocommit(False)
 
-    def link(self, name: str, *, dsn: str | None = None) -> Link:
+    def link(self, name: str, *, dsn: str | None = None, lock_timeout: str = "0") -> Link:
         """Make a connection for a thread of ours; `dsn` names another way to the same database."""
         conninfo, kwargs = self.link_source() if dsn is None else (dsn, {})
-        return Link(conninfo, name=name, kwargs=kwargs)
+        return Link(conninfo, name=name, kwargs=kwargs, lock_timeout=lock_timeout)
 
     def link_source(self) -> tuple[str, dict[str, Any]]:
         """Give the connection string and options from which connections of our own are made.

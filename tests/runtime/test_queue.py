@@ -186,3 +186,19 @@ def test_prefetch_can_be_turned_off(dsn: str, oban: Oban, db: psycopg.Connection
 
         eventually(drained)
         assert most <= 2
+
+
+def test_a_locked_row_does_not_hold_up_its_queue(
+    dsn: str, oban: Oban, db: psycopg.Connection, eventually: Eventually
+) -> None:
+    Mixed.release.clear()
+    states = "SELECT state::text, count(*) FROM oban_jobs GROUP BY 1 ORDER BY 1"
+    with Oban(dsn=dsn, name="server", queues={"default": 2}), psycopg.connect(dsn) as other:
+        oban.enqueue(Mixed.new({"long": True}))
+        eventually(lambda: db.execute(states).fetchall() == [("executing", 1)])
+        other.execute("SELECT FROM oban_jobs FOR UPDATE")
+        Mixed.release.set()
+        oban.enqueue_many(Mixed.new({"long": False}) for _ in range(100))
+        eventually(lambda: db.execute(states).fetchall() == [("completed", 100), ("executing", 1)])
+        other.rollback()
+        eventually(lambda: db.execute(states).fetchall() == [("completed", 101)])
