@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from oban_sync import codec
-from oban_sync.errors import ConfigError
+from oban_sync.errors import ArgsError, ConfigError
 from oban_sync.job import MAX_NAME
 from oban_sync.pace import MAX_READY
 
@@ -291,5 +291,8 @@ def _queue(queue: str, options: Any) -> QueueConfig:
     limit = positive_integer(f"limit of queue {queue!r}", given.pop("limit", 10))
     paused = boolean(f"paused of queue {queue!r}", given.pop("paused", False))
     prefetch = whole(f"prefetch of queue {queue!r}", given.pop("prefetch", MAX_READY))
-    codec.encode(given, what=f"options of queue {queue!r}")
+    try:
+        codec.encode(given, what=f"options of queue {queue!r}")
+    except ArgsError as error:
+        raise ConfigError(str(error).removesuffix("; nothing was written")) from None
     return QueueConfig(limit=limit, paused=paused, prefetch=prefetch, meta=given)

@@ -257,6 +257,8 @@ def _check_declared(overrides: dict[str, Any]) -> None:
 
 
 def _check_blocking(function: object, shown: str) -> None:
+    if inspect.isgeneratorfunction(function):
+        raise WorkerError(f"expected {shown} to be a plain def, got a generator, which nothing would iterate")
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         raise WorkerError(
             f"expected {shown} to be a plain def, got an async def: jobs run on threads and nothing would await it. "

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
 from oban_sync import Job, Oban, embedded, schema, worker
+from oban_sync.errors import DatabaseUnavailable
+from tests import nodes_work
 
 JOBS = 2000
 _lock = threading.Lock()
@@ -55,3 +63,47 @@ def test_a_restart_under_load_loses_nothing(
         eventually(completed, timeout=60)
     assert set(_runs.values()) == {1}
     assert len(caplog.records) < 40, [record.message for record in caplog.records]
+
+
+def test_an_enqueue_over_a_connection_that_broke_is_our_error_and_then_works(
+    private: embedded.Server, eventually: Callable[..., Any]
+) -> None:
+    oban = Oban(dsn=private.dsn())
+    oban.enqueue(Count.new({"n": 0}))
+    private.restart("immediate")
+    with pytest.raises(DatabaseUnavailable):
+        oban.enqueue(Count.new({"n": 1}))
+
+    def enqueued() -> int | None:
+        with suppress(DatabaseUnavailable):  # once for each connection that the pool had
+            return oban.enqueue(Count.new({"n": 2})).id
+        return None
+
+    assert eventually(enqueued)
+    oban.stop()
+
+
+def test_a_node_ends_in_time_although_postgresql_is_silent(
+    private: embedded.Server, tmp_path: Path, eventually: Callable[..., Any]
+) -> None:
+    Oban(dsn=private.dsn()).enqueue_many(nodes_work.Sleep.new({"seconds": 3600}, queue=q) for q in ("a", "b", "c"))
+    queues = ["--queues", "a:1,b:1,c:1", "--import", "tests.nodes_work", "--grace", "1"]
+    command = [sys.executable, "-m", "oban_sync", "start", "--dsn", private.dsn(), *queues]
+    with (tmp_path / "log").open("w") as log:
+        node = subprocess.Popen(command, cwd=Path(__file__).parent.parent, stdout=log, stderr=log)
+    with psycopg.connect(private.dsn(), autocommit=True) as connection:
+        find = "SELECT count(*) FROM oban_jobs WHERE state = 'executing'"
+        eventually(lambda: connection.execute(find).fetchone() == (3,))
+        pids = [pid for (pid,) in connection.execute("SELECT pid FROM pg_stat_activity").fetchall()]
+    silenced = [private.pid, *pids]
+    for pid in silenced:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+    try:
+        node.send_signal(signal.SIGTERM)
+        assert node.wait(timeout=8) == 0, (tmp_path / "log").read_text()
+    finally:
+        node.kill()
+        for pid in silenced:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)

@@ -23,6 +23,8 @@ from oban_sync.worker import registered
 
 logger = logging.getLogger("oban_sync")
 
+OVERTIME_SECONDS = 1.5
+"""Time after the grace period that handing back and goodbyes may take."""
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -55,10 +57,19 @@ def start(modules: tuple[str, ...], grace: float | None, config: str | None, log
     oban.start()
     _announce(found)
     received = signals.wait()
-    logger.info("%s: stopping, running jobs get %s s", received.name, found["shutdown_grace_period"])
+    code = 1 if received is signal.SIGINT else 0
+    _stop(oban, received.name, found["shutdown_grace_period"], code)
+    _leave(code)
+
+
+def _stop(oban: Oban, why: str, grace: float | None, code: int) -> None:
+    """Stop the queues, in bounded time also where PostgreSQL does not answer: an alarm ends the process then."""
+    logger.info("%s: stopping, running jobs get %s", why, "all the time they need" if grace is None else f"{grace} s")
+    if grace is not None:
+        signal.signal(signal.SIGALRM, lambda *_: _leave(code))
+        signal.setitimer(signal.ITIMER_REAL, grace + OVERTIME_SECONDS)
     oban.stop(exiting=True)
     logger.info("stopped")
-    _leave(1 if received is signal.SIGINT else 0)
 
 
 class Signals:

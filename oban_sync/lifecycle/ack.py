@@ -96,11 +96,11 @@ def _joined(parts: Sequence[Written]) -> Written:
 
 
 def refused(outcomes: Sequence[Outcome], answers: Sequence[list[Row]]) -> int:
-    """Count the runs that the fence refused, and say so in the log."""
+    """Count the runs that the fence refused, and say so in the log; an ack whose answer was lost is among them."""
     written = {row[0] for rows in answers for row in rows}
     lost = [outcome.id for outcome in outcomes if outcome.id not in written]
     if lost:
-        logger.warning("%d ends of runs found nothing to write: jobs %s are no longer ours", len(lost), lost[:20])
+        logger.warning("%d ends of runs were written before, or the jobs are no longer ours: %s", len(lost), lost[:20])
     return len(lost)
 
 

@@ -9,12 +9,13 @@ from typing import NamedTuple
 import orjson
 
 from oban_sync.errors import JobError, SchemaMissing
-from oban_sync.job import Job
+from oban_sync.job import Job, JobState
 from oban_sync.store import rows
 from oban_sync.store.handles import UNDEFINED_TABLE, Handle, Row, sqlstates
 from oban_sync.store.schema import missing
 from oban_sync.store.statements import Statements
 
+STORABLE = (JobState.AVAILABLE, JobState.SCHEDULED, JobState.SUSPENDED)
 CHUNK_BYTES = 100_000_000
 """Most bytes of one INSERT's parameter; more go in several, in one transaction. PostgreSQL's end is 1 GB."""
 
@@ -91,6 +92,8 @@ def _checked(job: Job) -> Job:
         raise JobError(f"expected a Job to enqueue, got {type(job).__name__} {job!r:.80}; nothing was written")
     if job.id is not None:
         raise JobError(f"expected a job that was not enqueued yet, got {job}; build another by new()")
+    if job.state not in STORABLE:
+        raise JobError(f"expected a job to enqueue in one of the states {', '.join(STORABLE)}, got {job}")
     return job
 
 

@@ -12,10 +12,15 @@ from oban_sync.store.statements import Statements
 _URGENCY = itemgetter(4, 9, 0)  # priority, scheduled_at, id of a fetched row
 
 
-def call(place: Place, demand: int, statements: Statements) -> Call:
-    """Give the statement that takes at most `demand` jobs."""
-    params = {"node": place.node, "owner": place.owner, "queue": place.queue, "demand": demand}
+def call(place: Place, demand: int, free: int, statements: Statements) -> Call:
+    """Give the statement that takes at most `demand` jobs, for `free` threads and to hold ready beyond them."""
+    params = {"node": place.node, "owner": place.owner, "queue": place.queue, "demand": demand, "free": free}
     return statements["fetch_jobs"], params
+
+
+def found(rows: list[Row]) -> int:
+    """Say how many jobs a fetch found due, those among them that it left."""
+    return int(rows[0][-1]) if rows else 0
 
 
 def ordered(rows: list[Row]) -> list[Row]:

@@ -82,10 +82,11 @@ class Heartbeat:
             try:
                 self._beat()
                 failures = 0
-            except (DatabaseUnavailable, DatabaseRefused) as error:
+            except Exception as error:
                 failures += 1
                 if failures == 1:
-                    logger.warning("no heartbeat, since PostgreSQL does not answer: %s", error)
+                    known = isinstance(error, DatabaseUnavailable | DatabaseRefused)
+                    logger.warning("a heartbeat failed: %s", error, exc_info=None if known else error)
         self._leave()
 
     def _beat(self) -> None:

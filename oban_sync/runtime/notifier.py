@@ -66,9 +66,10 @@ class Notifier:
             try:
                 self._listen()
                 failing = False
-            except (DatabaseUnavailable, DatabaseRefused) as error:
+            except Exception as error:
                 if not failing and not self._stopping.is_set():
-                    logger.warning("not listening, since PostgreSQL does not answer; queues poll: %s", error)
+                    known = isinstance(error, DatabaseUnavailable | DatabaseRefused)
+                    logger.warning("not listening; queues poll: %s", error, exc_info=None if known else error)
                 failing = True
                 self._stopping.wait(RETRY_SECONDS)
         self._link.close()

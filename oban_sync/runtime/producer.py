@@ -14,6 +14,7 @@ from functools import partial
 from oban_sync import clock
 from oban_sync.errors import DatabaseRefused, DatabaseUnavailable
 from oban_sync.lifecycle import ack, fetch, rescue
+from oban_sync.lifecycle.ack import Call
 from oban_sync.lifecycle.outcome import Outcome
 from oban_sync.lifecycle.run import Place, run
 from oban_sync.pace import Pace
@@ -135,7 +136,7 @@ class Producer:
             self._inbox.put(Message.ENDED)
 
     def _work(self) -> None:
-        while not (self._stopping and not self._unacked and not self._kept and self.queue.in_hand() == 0):
+        while not self._done():
             messages = self._inbox.take(self._patience())
             self._hungry = self._hungry or not messages
             for message in messages:
@@ -145,6 +146,11 @@ class Producer:
                 self._guarded_exchange()
         self.queue.close()
         self._link.close()
+
+    def _done(self) -> bool:
+        """Say whether a stop has nothing left to do: no job in hand, no end unwritten, nothing to reconcile."""
+        unwritten = self._unacked or self._kept or self._reconcile_at == 0.0
+        return self._stopping and not unwritten and self.queue.in_hand() == 0
 
     def _patience(self) -> float:
         """Say how long to wait for a message. Waiting that long without one is a reason to look for jobs."""
@@ -176,25 +182,31 @@ class Producer:
             self._give_back()
 
     def _give_back(self) -> None:
+        """Let go of what no thread has begun; what cannot be written now is reconciled later."""
         unbegun = self.queue.give_back()
         try:
             rescue.release(self._link, self._statements, self.place.owner, unbegun)
-        except (DatabaseUnavailable, DatabaseRefused) as error:
-            logger.warning("queue %s could not give %d jobs back: %s", self.place.queue, len(unbegun), error)
+        except Exception as error:
+            self._failed(error)
 
     def _guarded_exchange(self) -> None:
         try:
             self._exchange()
             self._maybe_reconcile()
             self._failures = 0
-        except (DatabaseUnavailable, DatabaseRefused) as error:
-            self._failures += 1
-            pause = min(RETRY_SECONDS[0] * 2 ** min(self._failures, 10), RETRY_SECONDS[1])
-            self._retry_at = clock.monotonic() + pause
-            self._hungry = True
-            self._reconcile_at = 0.0
-            if self._failures == 1:
-                logger.warning("queue %s waits for PostgreSQL: %s", self.place.queue, error)
+        except Exception as error:
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        """Pause after an error, whatever it is: a producer that dies would keep its jobs for ever."""
+        self._failures += 1
+        pause = min(RETRY_SECONDS[0] * 2 ** min(self._failures, 10), RETRY_SECONDS[1])
+        self._retry_at = clock.monotonic() + pause
+        self._hungry = True
+        self._reconcile_at = 0.0
+        if self._failures == 1:
+            known = isinstance(error, DatabaseUnavailable | DatabaseRefused)
+            logger.warning("queue %s pauses: %s", self.place.queue, error, exc_info=None if known else error)
 
     def _exchange(self) -> None:
         """Write what ended and fetch what there is room for."""
@@ -202,15 +214,15 @@ class Producer:
         self._unacked += outcomes
         self._pace.record(len(outcomes), seconds)
         self._maybe_write_kept()
-        demand = self._demand()
-        if demand and self._unacked:
-            rows = self._ack_and_fetch(demand)
-        elif demand:
-            rows = self._link.execute(*fetch.call(self.place, demand, self._statements))
-        else:
+        free, demand = self._demand()
+        if not demand:
             self._ack()
             return
-        self._hungry = len(rows) >= demand
+        rows = self._ack_and_fetch(fetch.call(self.place, demand, free, self._statements))
+        found = fetch.found(rows)
+        self._hungry = found >= demand or not (rows or free)
+        if found - len(rows) > found // 2 or not (rows or free):
+            self._pace.stall()  # mostly last attempts, which are not held ready
         self._fetched_at = clock.monotonic()
         self.queue.put(fetch.ordered(rows))
 
@@ -223,20 +235,25 @@ class Producer:
     def _known(self) -> set[tuple[int, int]]:
         return self.queue.holds() | {(outcome.id, outcome.attempt) for outcome in (*self._unacked, *self._kept)}
 
-    def _demand(self) -> int:
+    def _demand(self) -> tuple[int, int]:
+        """Say how many threads are free, and how many jobs to fetch."""
         if self._paused or self._stopping or not self._hungry or not self._may_fetch():
-            return 0
+            return 0, 0
+        in_hand = self.queue.in_hand() + len(self._kept)
+        free = max(0, self._limit - in_hand)
         most = self._limit + self._pace.ready(self._limit)
-        room = most - self.queue.in_hand() - len(self._kept)
-        return room if room > 0 and (most == self._limit or room >= most // 2) else 0
+        wanted = free > 0 or most - in_hand >= most // 2
+        return free, max(0, most - in_hand) if wanted else 0
 
-    def _ack_and_fetch(self, demand: int) -> list[Row]:
+    def _ack_and_fetch(self, fetching: Call) -> list[Row]:
+        if not self._unacked:
+            return self._link.execute(*fetching)
         calls = ack.calls(self._unacked, self._statements, self.place.owner)
         try:
-            *answers, rows = self._link.execute_all([*calls, fetch.call(self.place, demand, self._statements)])
+            *answers, rows = self._link.execute_all([*calls, fetching])
         except DatabaseRefused:
             self._ack()  # finds the outcome that PostgreSQL refuses; the fetch is not to wait for it
-            return self._link.execute(*fetch.call(self.place, demand, self._statements))
+            return self._link.execute(*fetching)
         self._acked(ack.Written(ack.refused(self._unacked, answers), []))
         return rows
 

@@ -117,9 +117,10 @@ class Scheduler:
         try:
             act()
             self._failing = False
-        except (DatabaseUnavailable, DatabaseRefused) as error:
+        except Exception as error:
             if not self._failing:
-                logger.warning("scheduler waits for PostgreSQL: %s", error)
+                known = isinstance(error, DatabaseUnavailable | DatabaseRefused)
+                logger.warning("scheduler failed, and goes on: %s", error, exc_info=None if known else error)
             self._failing = True
             for producer in self._producers.values():
                 producer.look()

@@ -108,8 +108,10 @@ class Service:
                 ids = [job.id for job in producer.hand_back(link)]
                 if ids:
                     logger.warning("handed back %d jobs of queue %s that did not end in time: %s", len(ids), queue, ids)
+                link.execute(self._statements["delete_producer"], {"owner": producer.place.owner})
             except (DatabaseUnavailable, DatabaseRefused) as error:
                 logger.error("could not hand back jobs of queue %s, other nodes will take them: %s", queue, error)
+                break
         link.close()
 
     def _beating(self, owners: dict[str, str]) -> Heartbeat:

@@ -11,7 +11,6 @@ import orjson
 from oban_sync import codec, schedule
 from oban_sync.job import STATES, Job, JobState
 
-FETCHED = ("id", "worker", "attempt", "max_attempts", "priority", "args", "meta", "tags", "inserted_at", "scheduled_at")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -28,27 +27,33 @@ def insertable(job: Job, *, max_bytes: int, quiet: bool) -> dict[str, Any]:
     }
     if job.meta:
         row["meta"] = orjson.Fragment(codec.encode(job.meta, what="meta", max_bytes=max_bytes))
-    if job.delay is not None:
-        row["delay"] = job.delay
-    elif job.scheduled_at is not None:
-        row["scheduled_at"] = schedule.instant(job.scheduled_at).replace(tzinfo=None).isoformat()
-    if job.tags:
-        row["tags"] = job.tags
-    if job.priority:
-        row["priority"] = job.priority
-    if job.attempt:
-        row["attempt"] = job.attempt
-    if job.max_attempts != 20:
-        row["max_attempts"] = job.max_attempts
+    row.update(_times(job))
+    for name, value, default in (
+        ("tags", job.tags, []),
+        ("priority", job.priority, 0),
+        ("attempt", job.attempt, 0),
+        ("max_attempts", job.max_attempts, 20),
+    ):
+        if value != default:
+            row[name] = value
     if job.state != JobState.AVAILABLE:
         row["state"] = str(job.state)
     elif job.scheduled_at is not None:
         row["state"] = "scheduled"
-    if job.inserted_at is not None:
-        row["inserted_at"] = schedule.instant(job.inserted_at, name="inserted_at").replace(tzinfo=None).isoformat()
     if quiet:
         row["quiet"] = True
     return row
+
+
+def _times(job: Job) -> dict[str, Any]:
+    times: dict[str, Any] = {}
+    if job.delay is not None:
+        times["delay"] = job.delay
+    elif job.scheduled_at is not None:
+        times["scheduled_at"] = schedule.instant(job.scheduled_at).replace(tzinfo=None).isoformat()
+    if job.inserted_at is not None:
+        times["inserted_at"] = schedule.instant(job.inserted_at, name="inserted_at").replace(tzinfo=None).isoformat()
+    return times
 
 
 def mark_inserted(job: Job, row: tuple[Any, ...]) -> Job:

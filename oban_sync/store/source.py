@@ -56,21 +56,22 @@ class Source:
     @contextmanager
     def connection(self) -> Iterator[Any]:
         """Lend a connection in a transaction that commits at the end of the block."""
-        if self._pool is None:
-            with self._engine.begin() as connection:
-                yield connection
-        else:
-            with ExitStack() as lent:
+        pool = self._pool  # a stop in another thread replaces it
+        with ExitStack() as lent:
+            if pool is None:
+                connection = lent.enter_context(_connected(self._engine))
+                lent.enter_context(connection.begin())
+            else:
                 with translated():
-                    if self._pool.closed:
-                        self._pool.open()  # refused where it was closed before: a pool opens once
-                    connection = lent.enter_context(self._pool.connection())
-                yield connection
+                    if pool.closed:
+                        pool.open()  # refused where it was closed before: a pool opens once
+                    connection = lent.enter_context(pool.connection())
+            yield connection
 
     @contextmanager
     def handle(self) -> Iterator[Handle]:
         """Lend a way to run single statements, each a transaction of its own."""
-        with self.connection() as connection:
+        with translated(), self.connection() as connection:
             if self._pool is None:
                 yield on_engine(connection)
                 return

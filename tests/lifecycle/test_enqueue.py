@@ -38,3 +38,10 @@ def test_a_database_that_cannot_be_reached_is_our_error(tmp_path: Path) -> None:
         pool.open()
         with pytest.raises(DatabaseUnavailable, match=r"couldn't get a connection|PoolTimeout|after 0\.1"):
             Oban(pool=pool).enqueue(Job("w"))
+
+
+@pytest.mark.parametrize("state", ["executing", "completed", "retryable", "discarded", "cancelled"])
+def test_a_job_that_already_runs_or_ran_cannot_be_enqueued(oban: Oban, db: psycopg.Connection, state: str) -> None:
+    with pytest.raises(JobError, match="in one of the states available, scheduled, suspended"):
+        oban.enqueue(Job("w", state=state))
+    assert db.execute("SELECT count(*) FROM oban_jobs").fetchone() == (0,)

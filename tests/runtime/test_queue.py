@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -202,3 +203,56 @@ def test_a_locked_row_does_not_hold_up_its_queue(
         eventually(lambda: db.execute(states).fetchall() == [("completed", 100), ("executing", 1)])
         other.rollback()
         eventually(lambda: db.execute(states).fetchall() == [("completed", 101)])
+
+
+def counts(db: psycopg.Connection) -> dict[str, int]:
+    return dict(db.execute("SELECT state::text, count(*) FROM oban_jobs GROUP BY 1").fetchall())
+
+
+def test_last_attempts_are_not_held_ready(dsn: str, oban: Oban, db: psycopg.Connection, eventually: Eventually) -> None:
+    """A job that no thread has begun must not be discarded when its process dies."""
+    oban.enqueue_many(Note.new() for _ in range(300))
+    with Oban(dsn=dsn, name="server", queues={"default": 3}):
+        eventually(lambda: counts(db) == {"completed": 300})  # runs are known to be short now
+        oban.enqueue_many(Note.new(max_attempts=1) for _ in range(500))
+        most = 0
+
+        def drained() -> bool:
+            nonlocal most
+            now = counts(db)
+            most = max(most, now.get("executing", 0))
+            return now == {"completed": 800}
+
+        eventually(drained)
+        assert most <= 3
+
+
+def test_a_free_thread_is_used_however_few_are_held_ready(
+    dsn: str, oban: Oban, db: psycopg.Connection, eventually: Eventually
+) -> None:
+    Mixed.release.clear()
+    with Oban(dsn=dsn, name="server", queues={"default": {"limit": 10, "prefetch": 5}}, stager={"interval": 600}):
+        oban.enqueue_many(Mixed.new({"long": False}) for _ in range(100))
+        eventually(lambda: counts(db) == {"completed": 100})
+        oban.enqueue_many(Mixed.new({"long": n < 9}) for n in range(60))
+        eventually(lambda: counts(db) == {"completed": 151, "executing": 9})
+        Mixed.release.set()
+        eventually(lambda: counts(db) == {"completed": 160})
+
+
+def test_a_thread_that_cannot_be_had_costs_no_job(
+    dsn: str, oban: Oban, db: psycopg.Connection, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit, refusals = ThreadPoolExecutor.submit, [RuntimeError("can't start new thread")] * 3
+
+    def scarce(self: ThreadPoolExecutor, *arguments: Any) -> Any:
+        if refusals:
+            raise refusals.pop()
+        return submit(self, *arguments)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", scarce)
+    with Oban(dsn=dsn, name="server", queues={"default": 4}, stager={"interval": 600}):
+        oban.enqueue_many(Note.new() for _ in range(20))
+        eventually(lambda: counts(db) == {"completed": 20})
+    assert refusals == []
+    assert db.execute("SELECT max(attempt), min(attempt) FROM oban_jobs").fetchone() == (1, 1)

@@ -94,6 +94,12 @@ def test_jobs_that_nobody_announced_run_at_the_next_look(dsn: str, db: psycopg.C
         events.wait(2, "stop")
 
 
+def test_a_job_that_is_never_due_keeps_no_other_waiting(server: Oban, db: psycopg.Connection, events: Events) -> None:
+    db.execute("INSERT INTO oban_jobs (worker, state, scheduled_at) VALUES ('w', 'scheduled', 'infinity')")
+    Note.enqueue(schedule_in=0.1)
+    events.wait(1, "stop")
+
+
 def test_threads_are_named_after_instance_queue_and_role(server: Oban) -> None:
     names = {thread.name for thread in threading.enumerate() if thread.name.startswith("oban-")}
     assert names >= {"oban-Oban-scheduler", "oban-Oban-notifier", "oban-Oban-heartbeat", "oban-Oban-default-producer"}

@@ -29,7 +29,7 @@ def link(dsn: str) -> Iterator[Link]:
 
 def take(link: Link) -> tuple[Any, ...]:
     """Fetch one row as a queue does."""
-    (row,) = link.execute(*fetch.call(PLACE, 1, Statements()))
+    (row,) = link.execute(*fetch.call(PLACE, 1, 1, Statements()))
     return row
 
 
