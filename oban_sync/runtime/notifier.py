@@ -57,8 +57,8 @@ class Notifier:
 
     def stop(self) -> None:
         """Have it end."""
+        os.write(self._button, b"!")  # first, since the thread closes the pipe once it sees the other
         self._stopping.set()
-        os.write(self._button, b"!")
 
     def _work(self) -> None:
         failing = False
