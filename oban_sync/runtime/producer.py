@@ -156,9 +156,12 @@ class Producer:
         """Say how long to wait for a message. Waiting that long without one is a reason to look for jobs."""
         if self._failures:
             return max(0.0, self._retry_at - clock.monotonic())
+        until = clock.monotonic() + self._poll_seconds
+        if self._kept:
+            until = min(until, self._kept_until)
         if self.queue.ready():
-            return min(self._poll_seconds, max(0.0, self._fetched_at + STALL_SECONDS - clock.monotonic()))
-        return self._poll_seconds
+            until = min(until, self._fetched_at + STALL_SECONDS)
+        return max(0.0, until - clock.monotonic())
 
     def _obey(self, message: Message | int) -> None:
         if isinstance(message, int):

@@ -194,7 +194,7 @@ def test_a_locked_row_does_not_hold_up_its_queue(
 ) -> None:
     Mixed.release.clear()
     states = "SELECT state::text, count(*) FROM oban_jobs GROUP BY 1 ORDER BY 1"
-    with Oban(dsn=dsn, name="server", queues={"default": 2}), psycopg.connect(dsn) as other:
+    with Oban(dsn=dsn, name="server", queues={"default": 2}, stager={"interval": 60}), psycopg.connect(dsn) as other:
         oban.enqueue(Mixed.new({"long": True}))
         eventually(lambda: db.execute(states).fetchall() == [("executing", 1)])
         other.execute("SELECT FROM oban_jobs FOR UPDATE")
