@@ -9,6 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from oban_sync import embedded, schema
+
 PROGRAM = """
 import sys, time
 from oban_sync import Oban, worker
@@ -62,3 +64,21 @@ def test_a_program_that_only_enqueues_ends_at_once(dsn: str, db: psycopg.Connect
     ended = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert db.execute("SELECT count(*) FROM oban_jobs").fetchone() == (1,)
+
+
+def test_a_program_ends_although_postgresql_is_gone() -> None:
+    with embedded.start() as private:
+        with psycopg.connect(private.dsn(), autocommit=True) as connection:
+            schema.install(connection)
+        program = PROGRAM.replace('"seconds": 0.5', '"seconds": 3').replace(
+            "queues={", "shutdown_grace_period=1, queues={"
+        )
+        command = [sys.executable, "-c", program + "print('ready', flush=True); sys.stdin.read()", private.dsn()]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(command, text=True, **pipes) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            private.stop()
+            _, errors = process.communicate("", timeout=60)
+    assert process.returncode == 0
+    assert "could not be written" in errors

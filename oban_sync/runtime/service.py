@@ -24,6 +24,7 @@ from oban_sync.store.statements import OWNER_MARK, Statements
 logger = logging.getLogger(__name__)
 
 LISTEN_SECONDS = 5.0
+WATCH_SECONDS = 0.1
 LOCK_TIMEOUT = "1s"
 """How long a statement of a node waits for a row that somebody else holds: a queue has other jobs to write."""
 HAND_BACK_SECONDS = 1.5
@@ -68,11 +69,8 @@ class Service:
             exiting: Whether the process ends next. Jobs that still run then go to other nodes as the last act of this
                 one; otherwise their lease is kept, and what they did written, until their threads end.
         """
-        assert self._scheduler is not None  # noqa: S101 - set by the constructor
         deadline = None if grace is None else clock.monotonic() + grace
-        self._scheduler.stop()
-        for producer in self.producers.values():
-            producer.stop()
+        self._stop_fetching()
         if not threads.join_all([producer.thread for producer in self.producers.values()], deadline):
             self._end()
         elif exiting:
@@ -85,6 +83,23 @@ class Service:
                 "stopped, but %d jobs still run and are kept until they end: %s", len(unfinished), unfinished
             )
             threads.spawn(f"{self._name}-reaper", self._end_later)
+
+    def finish(self) -> None:
+        """Stop at the end of the interpreter, which waits for running jobs in any case; their ends get the grace."""
+        self._stop_fetching()
+        working = [producer.thread for producer in self.producers.values()]
+        while any(producer.queue.running() for producer in self.producers.values()):
+            threads.join_all(working, clock.monotonic() + WATCH_SECONDS)
+        grace = self._config.shutdown_grace_period
+        if threads.join_all(working, None if grace is None else clock.monotonic() + grace):
+            logger.error("the ends of some runs could not be written: other nodes will run these jobs again")
+        self._end()
+
+    def _stop_fetching(self) -> None:
+        assert self._scheduler is not None  # noqa: S101 - set by the constructor
+        self._scheduler.stop()
+        for producer in self.producers.values():
+            producer.stop()
 
     def _end_later(self) -> None:
         threads.join_all([producer.thread for producer in self.producers.values()])
@@ -195,4 +210,4 @@ def _stop_all() -> None:
     """Stop what runs when the interpreter ends. It waits for the threads of jobs anyway, so wait for their acks."""
     for service in list(_services):
         if service.process == os.getpid():
-            service.stop(grace=None, exiting=False)
+            service.finish()
