@@ -85,8 +85,7 @@ class Heartbeat:
             except Exception as error:
                 failures += 1
                 if failures == 1:
-                    known = isinstance(error, DatabaseUnavailable | DatabaseRefused)
-                    logger.warning("a heartbeat failed: %s", error, exc_info=None if known else error)
+                    threads.report(logger, "a heartbeat failed", error)
         self._leave()
 
     def _beat(self) -> None:

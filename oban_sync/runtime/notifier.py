@@ -15,7 +15,6 @@ from typing import Any
 
 import orjson
 
-from oban_sync.errors import DatabaseRefused, DatabaseUnavailable
 from oban_sync.runtime import threads
 from oban_sync.store.connection import Link
 
@@ -68,8 +67,7 @@ class Notifier:
                 failing = False
             except Exception as error:
                 if not failing and not self._stopping.is_set():
-                    known = isinstance(error, DatabaseUnavailable | DatabaseRefused)
-                    logger.warning("not listening; queues poll: %s", error, exc_info=None if known else error)
+                    threads.report(logger, "not listening; queues poll", error)
                 failing = True
                 self._stopping.wait(RETRY_SECONDS)
         self._link.close()

@@ -12,7 +12,7 @@ from enum import Enum, auto
 from functools import partial
 
 from oban_sync import clock
-from oban_sync.errors import DatabaseRefused, DatabaseUnavailable
+from oban_sync.errors import DatabaseRefused
 from oban_sync.lifecycle import ack, fetch, rescue
 from oban_sync.lifecycle.ack import Call
 from oban_sync.lifecycle.outcome import Outcome
@@ -208,8 +208,7 @@ class Producer:
         self._hungry = True
         self._reconcile_at = 0.0
         if self._failures == 1:
-            known = isinstance(error, DatabaseUnavailable | DatabaseRefused)
-            logger.warning("queue %s pauses: %s", self.place.queue, error, exc_info=None if known else error)
+            threads.report(logger, f"queue {self.place.queue} pauses", error)
 
     def _exchange(self) -> None:
         """Write what ended and fetch what there is room for."""

@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable, Mapping
 
 from oban_sync import clock
-from oban_sync.errors import DatabaseRefused, DatabaseUnavailable
 from oban_sync.lifecycle import rescue, stage
 from oban_sync.runtime import threads
 from oban_sync.runtime.heartbeat import Heartbeat
@@ -119,8 +118,7 @@ class Scheduler:
             self._failing = False
         except Exception as error:
             if not self._failing:
-                known = isinstance(error, DatabaseUnavailable | DatabaseRefused)
-                logger.warning("scheduler failed, and goes on: %s", error, exc_info=None if known else error)
+                threads.report(logger, "scheduler failed, and goes on", error)
             self._failing = True
             for producer in self._producers.values():
                 producer.look()

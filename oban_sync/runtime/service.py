@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import weakref
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -31,7 +32,6 @@ HAND_BACK_SECONDS = 1.5
 """Time for the last act of a process, which a silent server or a locked row must not hold up."""
 
 _services: weakref.WeakSet[Service] = weakref.WeakSet()
-_registered: set[str] = set()  # holds one word once the end of the interpreter is ours to see
 
 
 class Service:
@@ -71,7 +71,7 @@ class Service:
         """
         deadline = None if grace is None else clock.monotonic() + grace
         self._stop_fetching()
-        if not threads.join_all([producer.thread for producer in self.producers.values()], deadline):
+        if not self._join_producers(deadline):
             self._end()
         elif exiting:
             handing = threads.spawn(f"{self._name}-hand-back", self._hand_back)
@@ -87,11 +87,10 @@ class Service:
     def finish(self) -> None:
         """Stop at the end of the interpreter, which waits for running jobs in any case; their ends get the grace."""
         self._stop_fetching()
-        working = [producer.thread for producer in self.producers.values()]
         while any(producer.queue.running() for producer in self.producers.values()):
-            threads.join_all(working, clock.monotonic() + WATCH_SECONDS)
+            self._join_producers(clock.monotonic() + WATCH_SECONDS)
         grace = self._config.shutdown_grace_period
-        if threads.join_all(working, None if grace is None else clock.monotonic() + grace):
+        if self._join_producers(None if grace is None else clock.monotonic() + grace):
             logger.error("the ends of some runs could not be written: other nodes will run these jobs again")
         self._end()
 
@@ -101,8 +100,11 @@ class Service:
         for producer in self.producers.values():
             producer.stop()
 
+    def _join_producers(self, deadline: float | None = None) -> list[threads.Thread]:
+        return threads.join_all([producer.thread for producer in self.producers.values()], deadline)
+
     def _end_later(self) -> None:
-        threads.join_all([producer.thread for producer in self.producers.values()])
+        self._join_producers()
         self._end()
 
     def _end(self) -> None:
@@ -201,9 +203,13 @@ def new_owner() -> str:
 
 def _watch_exit(service: Service) -> None:
     _services.add(service)
-    if not _registered:
-        _registered.add("exit")
-        threads.at_exit(_stop_all)
+    _register_exit()
+
+
+@cache
+def _register_exit() -> None:
+    """Have the end of the interpreter stop the services; once is enough."""
+    threads.at_exit(_stop_all)
 
 
 def _stop_all() -> None:

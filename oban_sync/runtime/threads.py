@@ -12,8 +12,9 @@ from threading import Event, Lock, Thread
 from typing import Any
 
 from oban_sync import clock
+from oban_sync.errors import DatabaseRefused, DatabaseUnavailable
 
-__all__ = ["Event", "Inbox", "Lock", "Thread", "at_exit", "executor", "join_all", "spawn"]
+__all__ = ["Event", "Inbox", "Lock", "Thread", "at_exit", "executor", "join_all", "report", "spawn"]
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,12 @@ def spawn(name: str, target: Callable[[], None]) -> Thread:
     thread = Thread(target=run, name=name, daemon=True)
     thread.start()
     return thread
+
+
+def report(log: logging.Logger, what: str, error: Exception) -> None:
+    """Log an error after which a thread goes on, with its traceback where PostgreSQL is not the reason."""
+    expected = isinstance(error, DatabaseUnavailable | DatabaseRefused)
+    log.warning("%s: %s", what, error, exc_info=None if expected else error)
 
 
 def join_all(threads: Iterable[Thread], deadline: float | None = None) -> list[Thread]:
