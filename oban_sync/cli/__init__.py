@@ -9,15 +9,11 @@ from typing import Any
 import click
 
 from oban_sync import __version__, schema
-from oban_sync import config as options
+from oban_sync.cli import options
 from oban_sync.cli.demo import demo
 from oban_sync.cli.start import start
-from oban_sync.errors import ConfigError, ObanError
+from oban_sync.errors import ObanError
 from oban_sync.store.connection import Link
-
-_DSN = click.option("--dsn", help="Connection string, else OBAN_DSN, else dsn in oban.toml.")
-_CONFIG = click.option("--config", type=click.Path(dir_okay=False), help="File of options instead of ./oban.toml.")
-_PREFIX = click.option("--prefix", help="Schema that holds the tables (public).")
 
 
 class Commands(click.Group):
@@ -44,37 +40,30 @@ def version() -> None:
 
 
 @main.command()
-@_DSN
-@_CONFIG
-@_PREFIX
+@options.DSN
+@options.CONFIG
+@options.PREFIX
 def install(dsn: str | None, config: str | None, prefix: str | None) -> None:
     """Create the tables, or bring them to the newest version."""
-    found = _options(config, dsn=dsn, prefix=prefix)
+    found = options.load(config, dsn=dsn, prefix=prefix)
     with closing(_link(found)) as link:
         schema.install(link.connect(), found["prefix"])
     click.echo(f"installed in schema {found['prefix']}")
 
 
 @main.command()
-@_DSN
-@_CONFIG
-@_PREFIX
+@options.DSN
+@options.CONFIG
+@options.PREFIX
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def uninstall(dsn: str | None, config: str | None, prefix: str | None, yes: bool) -> None:
     """Drop the tables, with every job in them."""
-    found = _options(config, dsn=dsn, prefix=prefix)
+    found = options.load(config, dsn=dsn, prefix=prefix)
     if not yes:
         click.confirm(f"Drop the tables in schema {found['prefix']} with every job in them?", abort=True)
     with closing(_link(found)) as link:
         schema.uninstall(link.connect(), found["prefix"])
     click.echo(f"uninstalled from schema {found['prefix']}")
-
-
-def _options(path: str | None, **given: Any) -> dict[str, Any]:
-    found = options.load(path, **given)
-    if found["dsn"] is None:
-        raise ConfigError("expected a database: pass --dsn, set OBAN_DSN, or put dsn into oban.toml")
-    return found
 
 
 def _link(found: dict[str, Any]) -> Link:

@@ -14,7 +14,8 @@ from typing import Any
 import click
 
 from oban_sync import __version__
-from oban_sync import config as options
+from oban_sync.cli import options
+from oban_sync.config import pool_options
 from oban_sync.errors import ConfigError
 from oban_sync.oban import Oban
 from oban_sync.store.connection import create_pool
@@ -29,13 +30,13 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 @click.command()
-@click.option("--dsn", help="Connection string, else OBAN_DSN, else dsn in oban.toml.")
+@options.DSN
 @click.option("--queues", help="Queues with their limits: default:10,mail:5; else OBAN_QUEUES or oban.toml.")
 @click.option("--import", "modules", multiple=True, metavar="MODULE", help="Module that defines workers; repeatable.")
-@click.option("--prefix", help="Schema that holds the tables (public).")
+@options.PREFIX
 @click.option("--node", help="Name of this process among all nodes.")
 @click.option("--grace", type=float, help="Seconds that running jobs get at a stop (15).")
-@click.option("--config", type=click.Path(dir_okay=False), help="File of options instead of ./oban.toml.")
+@options.CONFIG
 @click.option("--log-level", type=click.Choice(LEVELS, case_sensitive=False), default="INFO", show_default=True)
 def start(modules: tuple[str, ...], grace: float | None, config: str | None, log_level: str, **given: Any) -> None:
     """Run queues until SIGTERM or SIGINT.
@@ -45,13 +46,11 @@ def start(modules: tuple[str, ...], grace: float | None, config: str | None, log
     """
     _log_to_stderr(log_level)
     found = options.load(config, shutdown_grace_period=grace, **given)
-    if found["dsn"] is None:
-        raise ConfigError("expected a database: pass --dsn, set OBAN_DSN, or put dsn into oban.toml")
     if not found["queues"]:
         raise ConfigError("expected queues to run: pass --queues default:10, set OBAN_QUEUES, or fill oban.toml")
     _import(modules)
     names = ("name", "node", "prefix", "queues", "shutdown_grace_period", "stager", "lifeline", "notifier")
-    pool = create_pool(found["dsn"], check=found["pool_check"], **options.pool_options(found))
+    pool = create_pool(found["dsn"], check=found["pool_check"], **pool_options(found))
     oban = Oban(pool=pool, **{name: found[name] for name in names})
     signals = Signals()
     oban.start()
