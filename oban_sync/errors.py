@@ -26,6 +26,14 @@ class WorkerError(ObanError, TypeError):
     """A class or function cannot be a worker."""
 
 
+class JobCancelled(ObanError):
+    """Somebody asked the running job to stop; raised by `Job.check`, and the job ends as cancelled."""
+
+
+class JobTimeoutError(ObanError, TimeoutError):
+    """A run took longer than its worker's timeout; the attempt failed."""
+
+
 class UnknownWorker(ObanError, LookupError):
     """A job names a worker that this process has not registered."""
 

@@ -9,8 +9,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Protocol, cast
 
-from oban_sync import codec, etf, schedule
-from oban_sync.errors import JobError
+from oban_sync import clock, codec, etf, schedule
+from oban_sync.errors import JobCancelled, JobError, JobTimeoutError
 
 MAX_NAME = 127  # characters of a queue's or worker's name: what every Oban's tables accept
 MAX_TAG = 255
@@ -95,8 +95,15 @@ class Record:
 class RunContext(Protocol):
     """What a running job can ask of the queue that runs it."""
 
+    @property
+    def until(self) -> float | None:
+        """Monotonic instant at which its time ends; None: never."""
+
     def cancelled(self) -> bool:
         """Say whether somebody asked this job to stop."""
+
+    def lease_lost(self) -> bool:
+        """Say whether another node may hold this job by now."""
 
 
 class Job:
@@ -234,6 +241,34 @@ class Job:
     def cancelled(self) -> bool:
         """Say whether somebody asked the running job to stop; a long worker looks now and then."""
         return self._context is not None and self._context.cancelled()
+
+    @property
+    def deadline(self) -> float | None:
+        """Seconds left until the worker's timeout, below 0 once it passed; None without one or outside of a run."""
+        until = None if self._context is None else self._context.until
+        return None if until is None else until - clock.monotonic()
+
+    @property
+    def lease_lost(self) -> bool:
+        """Whether another node may run this job by now, since this process could not renew its lease in time.
+
+        It becomes false again when the lease is renewed. Then the job is still ours, unless it was taken meanwhile:
+        only its end, or `transaction`, tells.
+        """
+        return self._context is not None and self._context.lease_lost()
+
+    def check(self) -> None:
+        """Raise if the running job should stop; a long worker calls it now and then.
+
+        Raises:
+            JobCancelled: Somebody asked it to stop; left to propagate, it ends the job as cancelled.
+            JobTimeoutError: Its time is over; left to propagate, it fails the attempt.
+        """
+        if self.cancelled():
+            raise JobCancelled(f"job {self.id} was asked to stop")
+        left = self.deadline
+        if left is not None and left <= 0:
+            raise JobTimeoutError(f"job {self.id} ran longer than its timeout")
 
     def __repr__(self) -> str:
         return f"Job(id={self.id}, worker={self.worker!r}, queue={self.queue!r}, state={str(self.state)!r})"

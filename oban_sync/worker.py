@@ -14,6 +14,7 @@ from functools import update_wrapper
 from typing import Any, ClassVar, Generic, ParamSpec, Protocol, TypeVar
 
 from oban_sync import instances, schedule
+from oban_sync.errors import JobTimeoutError as JobTimeoutError
 from oban_sync.errors import UnknownWorker, WorkerError
 from oban_sync.job import FIELDS, Job
 

@@ -13,8 +13,8 @@ from datetime import timedelta
 from typing import Any
 
 from oban_sync import backoff, clock, codec, telemetry
-from oban_sync.errors import UnknownWorker
-from oban_sync.job import Cancel, Job, Record, Snooze
+from oban_sync.errors import JobCancelled, UnknownWorker
+from oban_sync.job import Cancel, Job, Record, RunContext, Snooze
 from oban_sync.lifecycle.outcome import Outcome, clamped, storable
 from oban_sync.store import rows
 from oban_sync.worker import current, resolve
@@ -44,10 +44,12 @@ class Failure:
     text: str
 
 
-def run(row: tuple[Any, ...], place: Place) -> Outcome:
+def run(row: tuple[Any, ...], context: RunContext, place: Place) -> Outcome:
     """Run one fetched row to its outcome, whatever the row or its worker does."""
     try:
-        outcome = run_job(rows.fetched(row, queue=place.queue, node=place.node, owner=place.owner))
+        job = rows.fetched(row, queue=place.queue, node=place.node, owner=place.owner)
+        job._context = context
+        outcome = run_job(job)
     except BaseException as error:
         outcome = _failed(row[0], row[2], row[3], _failure(error), _retry_delay(None, None, row[2], row[3]))
     return outcome._replace(id=row[0], attempt=row[2])  # the worker may have written over those of its job
@@ -87,6 +89,8 @@ def classify(job: Job, processor: Any, result: Any) -> Outcome:
     if isinstance(result, Failure):
         if isinstance(result.error, UnknownWorker) and processor is None:
             return _unknown(job, result)
+        if isinstance(result.error, JobCancelled):
+            return Outcome(job.id or 0, job.attempt, "cancelled", error=result.text)
         delay = _retry_delay(processor, job, job.attempt, job.max_attempts)
         return _failed(job.id, job.attempt, job.max_attempts, result, delay)
     if isinstance(result, Snooze):

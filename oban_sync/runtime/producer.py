@@ -7,7 +7,7 @@ and a lone job is written at once. A database that does not answer stops the fet
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum, auto
 from functools import partial
 
@@ -19,6 +19,7 @@ from oban_sync.lifecycle.outcome import Outcome
 from oban_sync.lifecycle.run import Place, run
 from oban_sync.pace import Pace
 from oban_sync.runtime import threads
+from oban_sync.runtime.context import House
 from oban_sync.runtime.queue import Queue, Row, Unfinished
 from oban_sync.store.connection import Link
 from oban_sync.store.statements import Statements
@@ -97,7 +98,7 @@ class Producer:
         self._pace = Pace(prefetch)
         self._reconcile_at = clock.monotonic() + RECONCILE_SECONDS
         self.refused = 0
-        self.queue = Queue(name, limit, partial(run, place=place), self._ended)
+        self.queue = Queue(name, limit, partial(run, place=place), self._ended, House(may_fetch))
         self.thread = threads.spawn(f"{name}-producer", self._work)
 
     def look(self) -> None:
@@ -119,6 +120,13 @@ class Producer:
     def stop(self) -> None:
         """Have it fetch nothing more, give back what is not begun, write what ends, and end with the last job."""
         self._inbox.put(Message.STOP)
+
+    def cancel(self, job_ids: Iterable[int]) -> list[int]:
+        """Ask jobs to stop, from any thread; give the ids of those that are in hand here.
+
+        A running one sees it in `Job.cancelled` and decides itself; one that was not begun ends as cancelled.
+        """
+        return self.queue.cancel(job_ids)
 
     def free(self) -> int:
         """Say how many more jobs it could begin now."""

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from oban_sync import clock
 from oban_sync.lifecycle.outcome import Outcome
 from oban_sync.runtime import threads
+from oban_sync.runtime.context import House, Run
 
 Row = tuple[Any, ...]
 
@@ -47,15 +48,19 @@ class Queue:
         limit: Jobs that run at once.
         run: Runs a row to its outcome; never raises.
         wake: Called after each outcome.
+        house: What the runs share.
     """
 
-    def __init__(self, name: str, limit: int, run: Callable[[Row], Outcome], wake: Callable[[], None]) -> None:
+    def __init__(
+        self, name: str, limit: int, run: Callable[[Row, Run], Outcome], wake: Callable[[], None], house: House
+    ) -> None:
         self._name = name
         self._run = run
         self._wake = wake
+        self._house = house
         self._lock = threads.Lock()
         self._ready: deque[Row] = deque()  # this and what follows: under _lock
-        self._running: set[tuple[int, int]] = set()  # (id, attempt): a rescued job may be here twice
+        self._running: dict[tuple[int, int], Run] = {}  # by (id, attempt): a rescued job may be here twice
         self._outcomes: list[Outcome] = []
         self._busy = 0.0  # seconds that the runs of _outcomes took
         self._crew = Crew(name, limit)
@@ -97,7 +102,7 @@ class Queue:
         """Give (id, attempt) of the jobs in hand."""
         with self._lock:
             ready = {(row[0], row[2]) for row in self._ready}
-            return ready | self._running | {(outcome.id, outcome.attempt) for outcome in self._outcomes}
+            return ready | self._running.keys() | {(outcome.id, outcome.attempt) for outcome in self._outcomes}
 
     def give_back(self) -> list[Unfinished]:
         """Let go of the rows that no thread has begun."""
@@ -109,6 +114,21 @@ class Queue:
         """Give the jobs that run now."""
         with self._lock:
             return [Unfinished(id, attempt, True) for id, attempt in self._running]
+
+    def cancel(self, ids: Iterable[int]) -> list[int]:
+        """Ask jobs in hand to stop; one that no thread has begun ends as cancelled. Give the ids that are in hand."""
+        wanted = set(ids)
+        with self._lock:
+            runs = [(id, run) for (id, _), run in self._running.items() if id in wanted]
+            unbegun = [row for row in self._ready if row[0] in wanted]
+            for row in unbegun:
+                self._ready.remove(row)
+                self._outcomes.append(Outcome(row[0], row[2], "cancelled", attempt_change=-1))
+        for _, run in runs:
+            run.cancel()
+        if unbegun:
+            self._wake()
+        return [id for id, _ in runs] + [row[0] for row in unbegun]
 
     def resize(self, limit: int) -> None:
         """Run at most `limit` jobs at once from now on; a crew of another size takes over the rows not begun."""
@@ -126,25 +146,25 @@ class Queue:
         crew.executor.shutdown(wait=False)
 
     def _drain(self, crew: Crew) -> None:
-        row = self._next(crew, None, 0.0)
-        while row is not None:
+        begun = self._next(crew, None, 0.0)
+        while begun is not None:
             began = clock.monotonic()
-            outcome = self._run(row)
+            outcome = self._run(*begun)
             if os.getpid() != self._process:
                 os._exit(0)  # the job forked: its child has a copy of what is ready, which is the parent's to run
-            row = self._next(crew, outcome, clock.monotonic() - began)
+            begun = self._next(crew, outcome, clock.monotonic() - began)
             self._wake()
 
-    def _next(self, crew: Crew, outcome: Outcome | None, seconds: float) -> Row | None:
+    def _next(self, crew: Crew, outcome: Outcome | None, seconds: float) -> tuple[Row, Run] | None:
         """Hand an outcome in and take the next row; where there is none, the drain task ends."""
         with self._lock:
             if outcome is not None:
-                self._running.discard((outcome.id, outcome.attempt))
+                self._running.pop((outcome.id, outcome.attempt), None)
                 self._outcomes.append(outcome)
                 self._busy += seconds
             if crew is not self._crew or not self._ready:
                 crew.drains = max(0, crew.drains - 1)  # one that found no thread may run later, uncounted
                 return None
             row = self._ready.popleft()
-            self._running.add((row[0], row[2]))
-            return row
+            run = self._running[row[0], row[2]] = Run(self._house)
+            return row, run

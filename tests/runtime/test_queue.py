@@ -14,10 +14,12 @@ import pytest
 
 from oban_sync import Job, Oban, worker
 from oban_sync.lifecycle.outcome import Outcome
+from oban_sync.runtime.context import House, Run
 from oban_sync.runtime.queue import Queue, Row
 from tests.conftest import Events
 
 Eventually = Callable[..., Any]
+HOUSE = House(lambda: True)
 
 
 @worker(name="queue.Note")
@@ -34,11 +36,11 @@ def test_every_row_runs_once_whatever_the_size_of_the_crew(eventually: Eventuall
     ran: list[int] = []
     outcomes: list[Outcome] = []
 
-    def run(row: Row) -> Outcome:
+    def run(row: Row, _: Run) -> Outcome:
         ran.append(row[0])
         return Outcome(row[0], 1, "completed")
 
-    queue = Queue("test-queue", 2, run, lambda: None)
+    queue = Queue("test-queue", 2, run, lambda: None, HOUSE)
     for size, first in ((5, 0), (1, 1000), (7, 2000)):
         queue.put(rows(1000, first))
         queue.resize(size)
@@ -53,13 +55,13 @@ def test_a_larger_crew_works_beside_threads_that_are_stuck(eventually: Eventuall
     release = threading.Event()
     ran: list[int] = []
 
-    def run(row: Row) -> Outcome:
+    def run(row: Row, _: Run) -> Outcome:
         if row[0] < 2:
             release.wait(20)
         ran.append(row[0])
         return Outcome(row[0], 1, "completed")
 
-    queue = Queue("test-queue", 2, run, lambda: None)
+    queue = Queue("test-queue", 2, run, lambda: None, HOUSE)
     queue.put(rows(2))
     eventually(lambda: len(queue.running()) == 2)
     queue.put(rows(3, 10))
@@ -78,13 +80,13 @@ def test_the_child_of_a_job_that_forks_runs_none_of_the_other_jobs(tmp_path: Pat
     ran = os.open(tmp_path / "ran", os.O_CREAT | os.O_APPEND | os.O_RDWR)
     children: list[int] = []
 
-    def run(row: Row) -> Outcome:
+    def run(row: Row, _: Run) -> Outcome:
         os.write(ran, b"%d\n" % row[0])
         if row[0] == 3:
             children.append(os.fork())
         return Outcome(row[0], 1, "completed")
 
-    queue = Queue("test-queue", 1, run, lambda: None)
+    queue = Queue("test-queue", 1, run, lambda: None, HOUSE)
     queue.put(rows(50))
     eventually(lambda: queue.in_hand() == 50 and not queue.running() and not queue.ready())
     assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
@@ -97,7 +99,7 @@ def test_rows_wait_while_the_system_gives_no_threads(monkeypatch: pytest.MonkeyP
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    queue = Queue("test-queue", 2, lambda row: Outcome(row[0], 1, "completed"), lambda: None)
+    queue = Queue("test-queue", 2, lambda row, _: Outcome(row[0], 1, "completed"), lambda: None, HOUSE)
     with monkeypatch.context() as short:
         short.setattr(threading.Thread, "start", refuse)
         for first in (0, 10, 20):
@@ -111,12 +113,12 @@ def test_rows_wait_while_the_system_gives_no_threads(monkeypatch: pytest.MonkeyP
 def test_what_is_not_begun_can_be_given_back() -> None:
     release, began = threading.Event(), threading.Event()
 
-    def run(row: Row) -> Outcome:
+    def run(row: Row, _: Run) -> Outcome:
         began.set()
         release.wait(20)
         return Outcome(row[0], 1, "completed")
 
-    queue = Queue("test-queue", 1, run, lambda: None)
+    queue = Queue("test-queue", 1, run, lambda: None, HOUSE)
     queue.put(rows(3))
     assert began.wait(10)
     assert [(job.id, job.started) for job in queue.give_back()] == [(1, False), (2, False)]
