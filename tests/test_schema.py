@@ -222,7 +222,7 @@ def test_the_tables_are_those_of_oban_column_for_column(how: str, db: Any, make_
     with psycopg.connect(make_database("template0"), autocommit=True) as theirs:
         theirs.execute(PYTHON)
         assert columns(db) == columns(theirs)
-        assert [row for row in constraints(db) if "migrations" not in row[0]] == constraints(theirs)
+        assert [row for row in constraints(db) if "oban_sync" not in row[0]] == constraints(theirs)
         assert options(db) == options(theirs)
         assert states(db) == states(theirs)
     logged = db.execute("SELECT relname::text, relpersistence::text FROM pg_class WHERE relname ~ '^oban_[a-z]+$'")
@@ -254,7 +254,7 @@ def test_a_second_installation_changes_nothing(how: str, db: Any) -> None:
     put(db, "script")
     assert [row[:4] for row in objects(db)] == [row[:4] for row in before]
     assert db.execute("SELECT count(*) FROM oban_jobs").fetchone() == (1,)
-    assert db.execute("SELECT array_agg(version) FROM oban_sync_migrations").fetchone() == ([1],)
+    assert db.execute("SELECT array_agg(version) FROM oban_sync_migrations").fetchone() == ([1, 2],)
 
 
 def test_a_second_installation_needs_no_rights(db: Any) -> None:
@@ -305,7 +305,7 @@ def test_several_may_install_at_once(empty_dsn: str, db: Any) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
-    assert db.execute("SELECT count(*) FROM oban_sync_migrations").fetchone() == (1,)
+    assert db.execute("SELECT count(*) FROM oban_sync_migrations").fetchone() == (2,)
     assert db.execute("SELECT bool_and(indisvalid) FROM pg_index").fetchone() == (True,)
     locks = db.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
     assert locks.fetchone() == (0,)

@@ -17,7 +17,7 @@ from oban_sync.errors import HandleError, ObanError, SchemaMissing
 from oban_sync.store.connection import Link, translated
 from oban_sync.store.statements import LOCK_CLASS, Statements
 
-VERSIONS = ("v01",)
+VERSIONS = ("v01", "v02")
 _TURN_SECONDS = 300.0
 
 
