@@ -161,7 +161,7 @@ class Events:
 def events() -> Iterator[Events]:
     """All events of jobs in this process from now on."""
     events = Events()
-    telemetry.attach("tests", telemetry.EVENTS, events)
+    telemetry.attach("tests", ("oban.job.start", "oban.job.stop", "oban.job.exception"), events)
     yield events
     telemetry.detach("tests")
 

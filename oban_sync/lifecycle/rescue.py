@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 import orjson
 
+from oban_sync import telemetry
 from oban_sync.store.connection import Link
 from oban_sync.store.statements import Statements
 
@@ -41,7 +42,9 @@ def rescue(link: Link, statements: Statements, *, judge: str, rescue_after: floa
         "rescue_after": rescue_after,
         "limit": limit,
     }
-    taken = [row[0] for row in link.execute(statements["rescue_jobs"], params)]
+    with telemetry.span("oban.lifeline.rescue") as collector:
+        taken = [row[0] for row in link.execute(statements["rescue_jobs"], params)]
+        collector.add({"rescued_count": len(taken)})
     if taken:
         logger.warning("took back %d jobs whose process ended: %s", len(taken), taken[:20])
     return taken
@@ -49,7 +52,8 @@ def rescue(link: Link, statements: Statements, *, judge: str, rescue_after: floa
 
 def clean(link: Link, statements: Statements, queues: Iterable[str]) -> None:
     """Forget producers that died long ago, and discard waiting jobs that have no attempt left."""
-    link.execute(statements["delete_stale_producers"])
+    with telemetry.span("oban.refresher.cleanup") as collector:
+        collector.add({"cleanup_count": len(link.execute(statements["delete_stale_producers"]))})
     for queue in queues:
         link.execute(statements["discard_exhausted_jobs"], {"queue": queue})
 

@@ -49,25 +49,30 @@ def run(row: tuple[Any, ...], context: RunContext, place: Place) -> Outcome:
     try:
         job = rows.fetched(row, queue=place.queue, node=place.node, owner=place.owner)
         job._context = context
-        outcome = run_job(job)
+        outcome, _ = run_job(job)
     except BaseException as error:
         outcome = _failed(row[0], row[2], row[3], _failure(error), _retry_delay(None, None, row[2], row[3]))
     return outcome._replace(id=row[0], attempt=row[2])  # the worker may have written over those of its job
 
 
-def run_job(job: Job) -> Outcome:
-    """Run one job to its outcome."""
+def run_job(job: Job) -> tuple[Outcome, Any]:
+    """Run one job to its outcome; give that, and what the worker returned, or a Failure in place of what it raised."""
     waited = job.attempted_at - job.scheduled_at if job.attempted_at and job.scheduled_at else timedelta(0)
     token = current.set(job)
     started = clock.monotonic()
-    telemetry.execute("oban.job.start", {"job": job, "monotonic_time": int(started * 1e9)})
+    if telemetry.heard("oban.job.start"):
+        telemetry.execute("oban.job.start", {"job": job, "monotonic_time": int(started * 1e9)})
     try:
         processor, result = perform(job)
-        outcome = classify(job, processor, result)
+        try:
+            outcome = classify(job, processor, result)
+        except BaseException as error:  # what it returned cannot be written
+            result = _failure(error)
+            outcome = classify(job, processor, result)
         _report(job, outcome, result, started, waited)
     finally:
         current.reset(token)
-    return outcome
+    return outcome, result
 
 
 def perform(job: Job) -> tuple[Any, Any]:
@@ -160,6 +165,10 @@ def _count(job: Job, key: str) -> int:
 
 
 def _report(job: Job, outcome: Outcome, result: Any, started: float, waited: timedelta) -> None:
+    failed = isinstance(result, Failure) and outcome.state in ("retryable", "discarded")
+    event = "oban.job.exception" if failed else "oban.job.stop"
+    if not telemetry.heard(event):
+        return
     stopped = clock.monotonic()
     meta = {
         "monotonic_time": int(stopped * 1e9),
@@ -168,13 +177,11 @@ def _report(job: Job, outcome: Outcome, result: Any, started: float, waited: tim
         "job": job,
         "state": outcome.state,
     }
-    if isinstance(result, Failure) and outcome.state in ("retryable", "discarded"):
+    if failed:
         lines = result.text.rstrip().rsplit("\n", 1)
         meta |= {
             "error_message": lines[-1].partition(": ")[2] or lines[-1],
             "error_type": type(result.error).__name__,
             "traceback": result.text,
         }
-        telemetry.execute("oban.job.exception", meta)
-    else:
-        telemetry.execute("oban.job.stop", meta)
+    telemetry.execute(event, meta)

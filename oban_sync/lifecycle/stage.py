@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from oban_sync import telemetry
 from oban_sync.store.connection import Link
 from oban_sync.store.statements import Statements
 
@@ -27,8 +28,11 @@ class Staged:
 
 def stage(link: Link, statements: Statements, *, limit: int) -> Staged:
     """Make at most `limit` due jobs available, the earliest first."""
-    ((queues, next_in, now),) = link.execute(statements["stage_jobs"], {"limit": limit})
-    return Staged(orjson.loads(queues), next_in, now)
+    with telemetry.span("oban.stager.stage") as collector:
+        ((queues, next_in, now),) = link.execute(statements["stage_jobs"], {"limit": limit})
+        staged = Staged(orjson.loads(queues), next_in, now)
+        collector.add({"staged_count": sum(staged.queues.values()), "available_queues": list(staged.queues)})
+    return staged
 
 
 def notify(link: Link, statements: Statements, queues: list[str]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import orjson
 
-from oban_sync import clock
+from oban_sync import clock, telemetry
 from oban_sync._version import __version__
 from oban_sync.errors import DatabaseRefused, DatabaseUnavailable
 from oban_sync.lifecycle.rescue import FREE_LEASE, HELD_LEASE
@@ -94,7 +94,10 @@ class Heartbeat:
             self._locks = False
         if not self._locks:
             self._lock()
-        self._link.execute(self._statements["beat_producers"], {"producers": self._rows()})
+        with telemetry.span("oban.refresher.refresh") as collector:
+            rows = self._link.execute(self._statements["beat_producers"], {"producers": self._rows()})
+            made = sum(new for (new,) in rows)
+            collector.add({"refreshed_count": len(rows) - made, "restored_count": made if self._beaten_at else 0})
         self._beaten_at = sent
 
     def _lock(self) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from enum import Enum, auto
 from functools import partial
 
-from oban_sync import clock
+from oban_sync import clock, telemetry
 from oban_sync.errors import DatabaseRefused
 from oban_sync.lifecycle import ack, fetch, rescue
 from oban_sync.lifecycle.ack import Call
@@ -138,6 +138,13 @@ class Producer:
         rescue.release(link, self._statements, self.place.owner, unfinished)
         return unfinished
 
+    def report_shutdown(self, began: float) -> None:
+        """Announce that a stop which began at a monotonic instant waits no longer, and which jobs still run."""
+        elapsed = int((clock.monotonic() - began) * 1e9)
+        orphaned = sorted(job.id for job in self.queue.running())
+        meta = {"queue": self.place.queue, "elapsed": elapsed, "orphaned": orphaned}
+        telemetry.execute("oban.queue.shutdown", meta)
+
     def _ended(self) -> None:
         if not self._rung:
             self._rung = True
@@ -257,19 +264,34 @@ class Producer:
 
     def _ack_and_fetch(self, fetching: Call) -> list[Row]:
         if not self._unacked:
-            return self._link.execute(*fetching)
+            return self._fetch(fetching)
         calls = ack.calls(self._unacked, self._statements, self.place.owner)
         try:
-            *answers, rows = self._link.execute_all([*calls, fetching])
+            with self._span("ack") as acked, self._span("get") as got:
+                *answers, rows = self._link.execute_all([*calls, fetching])
+                acked.add({"count": sum(len(answer) for answer in answers)})
+                got.add({"count": len(rows)})
         except DatabaseRefused:
             self._ack()  # finds the outcome that PostgreSQL refuses; the fetch is not to wait for it
-            return self._link.execute(*fetching)
+            return self._fetch(fetching)
         self._acked(ack.Written(ack.refused(self._unacked, answers), []))
+        return rows
+
+    def _fetch(self, fetching: Call) -> list[Row]:
+        with self._span("get") as got:
+            rows = self._link.execute(*fetching)
+            got.add({"count": len(rows)})
         return rows
 
     def _ack(self) -> None:
         if self._unacked:
-            self._acked(ack.ack(self._link, self._unacked, self._statements, self.place.owner))
+            with self._span("ack") as acked:
+                written = ack.ack(self._link, self._unacked, self._statements, self.place.owner)
+                acked.add({"count": len(self._unacked) - written.refused - len(written.kept)})
+            self._acked(written)
+
+    def _span(self, what: str) -> telemetry.Collector:
+        return telemetry.span(f"oban.producer.{what}", {"queue": self.place.queue})
 
     def _maybe_write_kept(self) -> None:
         if self._kept and clock.monotonic() >= self._kept_until:

@@ -69,9 +69,11 @@ class Service:
             exiting: Whether the process ends next. Jobs that still run then go to other nodes as the last act of this
                 one; otherwise their lease is kept, and what they did written, until their threads end.
         """
-        deadline = None if grace is None else clock.monotonic() + grace
+        began = clock.monotonic()
         self._stop_fetching()
-        if not self._join_producers(deadline):
+        running = self._join_producers(None if grace is None else began + grace)
+        self._report_shutdown(began)
+        if not running:
             self._end()
         elif exiting:
             handing = threads.spawn(f"{self._name}-hand-back", self._hand_back)
@@ -86,9 +88,11 @@ class Service:
 
     def finish(self) -> None:
         """Stop at the end of the interpreter, which waits for running jobs in any case; their ends get the grace."""
+        began = clock.monotonic()
         self._stop_fetching()
         while any(producer.queue.running() for producer in self.producers.values()):
             self._join_producers(clock.monotonic() + WATCH_SECONDS)
+        self._report_shutdown(began)
         grace = self._config.shutdown_grace_period
         if self._join_producers(None if grace is None else clock.monotonic() + grace):
             logger.error("the ends of some runs could not be written: other nodes will run these jobs again")
@@ -99,6 +103,10 @@ class Service:
         self._scheduler.stop()
         for producer in self.producers.values():
             producer.stop()
+
+    def _report_shutdown(self, began: float) -> None:
+        for producer in self.producers.values():
+            producer.report_shutdown(began)
 
     def _join_producers(self, deadline: float | None = None) -> list[threads.Thread]:
         return threads.join_all([producer.thread for producer in self.producers.values()], deadline)

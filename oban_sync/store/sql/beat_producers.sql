@@ -6,3 +6,4 @@ FROM
   json_to_recordset(CAST(%(producers)s AS json)) AS beat (uuid uuid, name text, node text, queue text, meta jsonb),
   (SELECT timezone('UTC', clock_timestamp()) AS now) AS moment
 ON CONFLICT (uuid) DO UPDATE SET updated_at = excluded.updated_at, meta = excluded.meta
+RETURNING p.started_at = p.updated_at
