@@ -24,8 +24,8 @@ class Checked(TypedDict):
 
     Attributes:
         jobs: How many there are.
-        completed: How many of them completed.
-        flawed: How many have another attempt than the first, or errors.
+        completed: How many of them completed, or of kind `mixed`, ended in the state that they should.
+        flawed: How many have another attempt than the first, or errors; of kind `mixed`, other ones than they should.
         last: When the last one completed, seconds since 1970; None: none did.
     """
 
@@ -46,11 +46,16 @@ class System(Protocol):
     """What a queue is asked to do. One that cannot do something leaves the method out, and those workloads with it.
 
     Jobs are numbered from 1 by their args `{"id": 1}`. A job of kind `noop` calls `Lane.start(id)` and no more, one of
-    kind `sleep` sleeps 10 ms after that.
+    kind `sleep` sleeps 10 ms after that, one of kind `short` 1 ms. Jobs of kind `mixed` are those of
+    `benchmarks.mixture`.
     """
 
     modes: ClassVar[tuple[str, ...]]
-    """How it can run jobs: `drain` is for a full queue, `wait` for an idle one, `sleep` for jobs of that kind."""
+    """How it can run jobs: `drain` is for a full queue, `strict` for one with no more jobs in hand than slots, `wait`
+    for an idle one, `paused` for one that runs nothing, `memory` for the most jobs of all, and `sleep`, `short` and
+    `mixed` are for jobs of that kind. `rows` says that its jobs are rows of Oban's table, in the queue of
+    `benchmarks.rows`, and that `check` looks at positive ids only.
+    """
 
     def install(self) -> None:
         """Create what the queue needs in the database."""

@@ -54,6 +54,14 @@ def spent(before: dict[int, float], after: dict[int, float]) -> float:
     return sum(max(0.0, seconds - before.get(process, 0.0)) for process, seconds in after.items())
 
 
+def memory(process: int) -> float:
+    """Give the megabytes of a process that are its own: without files and without what it shares, as the tally."""
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) / 1024
+    raise OSError(f"expected /proc/{process}/status to have RssAnon, got none")
+
+
 def parent_of(process: int) -> int:
     """Give the parent of a process."""
     return int(_stat(process)[1])

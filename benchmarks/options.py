@@ -8,7 +8,9 @@ from pathlib import Path
 
 from benchmarks.sizes import FULL, QUICK, Sizes
 
-GROUPS = ("enqueue", "bulk", "drain", "latency", "scheduled", "sleep", "idle")
+SLOW = ("backlog", "snapshot", "memory")
+"""Groups that take minutes by what they are about: a quick run has them only where they are named."""
+GROUPS = ("enqueue", "bulk", "drain", "short", "sleep", "mixed", "latency", "scheduled", "idle", *SLOW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ def parse(arguments: list[str] | None = None) -> Options:
     if found.scale != 1:
         sizes = sizes.scaled(found.scale)
     return Options(
-        groups=tuple(found.workloads) or GROUPS,
+        groups=tuple(found.workloads) or tuple(group for group in GROUPS if not (found.quick and group in SLOW)),
         sizes=sizes,
         rounds=found.rounds,
         dsn=found.dsn,

@@ -4,11 +4,29 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 OURS = "oban_sync"
+
+
+class Figure(NamedTuple):
+    """A figure that has another unit than the other figures of its workload.
+
+    Attributes:
+        value: The figure.
+        unit: Its unit.
+        compared: Whether a ratio of two systems says something.
+    """
+
+    value: float
+    unit: str
+    compared: bool = True
+
+
+Figures = Mapping[str, float | Figure]
+"""Figures by the part of the workload that they are of."""
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 from benchmarks import machine
@@ -11,7 +11,7 @@ from benchmarks.database import Databases, databases
 from benchmarks.options import Options
 from benchmarks.registry import SYSTEMS, Workload, workloads
 from benchmarks.remote import BenchmarkError
-from benchmarks.results import Result, Results
+from benchmarks.results import Figure, Figures, Result, Results
 from benchmarks.subject import Subject
 
 
@@ -53,8 +53,10 @@ def measure(workload: Workload, systems: list[Subject], rounds: int, results: Re
 
 def take(workload: Workload, system: Subject, results: Results) -> None:
     """Take the figures of one system in one round."""
-    figures = workload.measure(system)
-    for part, value in (figures if isinstance(figures, dict) else {"": figures}).items():
+    found = workload.measure(system)
+    figures: Figures = found if isinstance(found, Mapping) else {"": found}
+    for part, given in figures.items():
         name = f"{workload.name}: {part}" if part else workload.name
-        results.add(Result(workload.group, name, system.name, workload.unit, workload.compared), value)
-        print(f"{name}, {system.name}: {value:,.2f} {workload.unit}", file=sys.stderr)
+        figure = given if isinstance(given, Figure) else Figure(given, workload.unit, workload.compared)
+        results.add(Result(workload.group, name, system.name, figure.unit, figure.compared), figure.value)
+        print(f"{name}, {system.name}: {figure.value:,.2f} {figure.unit}", file=sys.stderr)

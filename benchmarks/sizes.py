@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,28 +11,35 @@ class Sizes:
     """Numbers of jobs, and seconds where the name says so."""
 
     enqueue: int = 5_000
-    bulk: int = 50_000
+    bulk: int = 100_000
     drain: int = 20_000
     latency: int = 200
     scheduled: int = 100
     sleep: int = 5_000
     idle: int = 100_000
+    short: int = 40_000
+    mixed: int = 10_000
+    backlog: int = 1_000_000
+    snapshot: int = 100_000
+    dead: int = 700_000
+    memory: int = 1_000_000
     idle_seconds: float = 20.0
     scheduled_seconds: float = 3.0
+    snapshot_seconds: float = 3.0
 
     def __str__(self) -> str:
         return ", ".join(f"{one.name} {getattr(self, one.name):,}" for one in fields(self))
 
     def scaled(self, factor: float) -> Sizes:
         """Give smaller or larger numbers of jobs; seconds only get fewer, and not less than half a second."""
-        numbers = ("enqueue", "bulk", "drain", "latency", "scheduled", "sleep", "idle")
-        scaled = {name: max(1, round(getattr(self, name) * factor)) for name in numbers}
-        return replace(
-            self,
-            **scaled,
-            idle_seconds=max(0.5, self.idle_seconds * min(1.0, factor)),
-            scheduled_seconds=max(0.5, self.scheduled_seconds * min(1.0, factor)),
-        )
+        scaled: dict[str, Any] = {}
+        for name in (one.name for one in fields(self)):
+            value = getattr(self, name)
+            if isinstance(value, int):
+                scaled[name] = max(1, round(value * factor))
+            else:
+                scaled[name] = max(0.5, value * min(1.0, factor))
+        return replace(self, **scaled)
 
 
 FULL = Sizes()
@@ -43,6 +51,13 @@ QUICK = Sizes(
     scheduled=30,
     sleep=1_000,
     idle=20_000,
+    short=10_000,
+    mixed=1_500,
+    backlog=50_000,
+    snapshot=20_000,
+    dead=50_000,
+    memory=50_000,
     idle_seconds=0.8,
     scheduled_seconds=1.0,
+    snapshot_seconds=1.0,
 )

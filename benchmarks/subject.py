@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+
+import psycopg
 
 from benchmarks.agent import Checked
 from benchmarks.database import Databases
 from benchmarks.remote import Agent, BenchmarkError, SystemSpec, agents
+from benchmarks.rows import Connection
 from benchmarks.tally import Start, Tally, duplicates
 
 STALL_SECONDS = 60.0
@@ -51,31 +55,62 @@ class Subject:
     def fill(self, jobs: int, kind: str = "noop", *, delay: float = 0.0) -> None:
         """Have so many jobs and no others, in a table that has settled."""
         self.clerk.call("empty")
+        self.add(jobs, kind, delay=delay)
+
+    def add(self, jobs: int, kind: str = "noop", *, delay: float = 0.0) -> None:
+        """Have so many jobs more, in a table that has settled."""
         if jobs:
             self.clerk.call("fill", jobs=jobs, kind=kind, delay=delay)
         self.databases.settle(self._dsn)
 
-    def finished(self, jobs: int, tally: Tally) -> tuple[Checked, list[Start]]:
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """Connect to its database in autocommit, for the block."""
+        with psycopg.connect(self._dsn, autocommit=True) as connection:
+            yield connection
+
+    def finished(
+        self,
+        jobs: int,
+        tally: Tally,
+        *,
+        before: int = 0,
+        again: Sequence[int] = (),
+        watch: Callable[[int], object] | None = None,
+    ) -> tuple[Checked, list[Start]]:
         """Wait until every job ran and is stored as completed, and prove that each did so once.
+
+        Args:
+            jobs: How many jobs there are.
+            tally: Their starts.
+            before: How many other jobs are in the table, completed before these.
+            again: The jobs that are to start twice.
+            watch: Told how many have started, again and again while they run.
 
         Raises:
             BenchmarkError: It is not so.
         """
-        _wait_for_starts(jobs, tally)
+        _wait_for_starts(jobs + len(again), tally, watch)
         deadline = time.monotonic() + STALL_SECONDS
         checked: Checked = self.clerk.call("check")
-        while checked["completed"] < jobs and time.monotonic() < deadline:
+        while checked["completed"] < before + jobs and time.monotonic() < deadline:
             time.sleep(0.02)
             checked = self.clerk.call("check")
         starts = tally.starts()
         self.expect(
-            {"stored": jobs, "completed": jobs, "flawed": 0, "starts": jobs, "started twice": 0},
+            {
+                "stored": before + jobs,
+                "completed": before + jobs,
+                "flawed": 0,
+                "starts": jobs + len(again),
+                "started once too often": 0,
+            },
             {
                 "stored": checked["jobs"],
                 "completed": checked["completed"],
                 "flawed": checked["flawed"],
                 "starts": len(starts),
-                "started twice": len(duplicates(starts)),
+                "started once too often": (Counter(duplicates(starts)) - Counter(again)).total(),
             },
         )
         return checked, starts
@@ -90,11 +125,13 @@ class Subject:
             raise BenchmarkError(f"{self.name}: expected {expected}, got {got}")
 
 
-def _wait_for_starts(jobs: int, tally: Tally) -> None:
+def _wait_for_starts(jobs: int, tally: Tally, watch: Callable[[int], object] | None) -> None:
     seen, changed = 0, time.monotonic()
     while seen < jobs:
         time.sleep(0.01)
         count = tally.count()
+        if watch is not None:
+            watch(count)
         if count != seen:
             seen, changed = count, time.monotonic()
         elif time.monotonic() - changed > STALL_SECONDS:

@@ -15,16 +15,17 @@ import orjson
 
 from benchmarks.agent import LaneArgs, Stored, System
 from benchmarks.crowd import Store, crowd
+from benchmarks.rows import NOOP, QUEUE
 from benchmarks.systems import bare_sql
 from benchmarks.systems.bare_node import Node, connect
-from benchmarks.systems.oban_table import NOOP, QUEUE, Table
+from benchmarks.systems.oban_table import Table
 from benchmarks.tally import Lane
 
 
 class Bare(Table):
     """One process that sends the statements of `bare_sql`."""
 
-    modes: ClassVar[tuple[str, ...]] = ("drain", "strict", "wait")
+    modes: ClassVar[tuple[str, ...]] = ("drain", "strict", "wait", "rows")
 
     def __init__(self, dsn: str) -> None:
         super().__init__(dsn)

@@ -12,8 +12,8 @@ import psycopg
 from psycopg import sql
 from psycopg.types.string import TextLoader
 
+from benchmarks.rows import QUEUE, Connection
 from benchmarks.systems import bare_sql
-from benchmarks.systems.oban_table import QUEUE, Connection
 from benchmarks.tally import Lane
 
 GROUP = 100

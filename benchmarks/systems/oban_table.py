@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import psycopg
 
 from benchmarks.agent import Checked
+from benchmarks.rows import NOOP, QUEUE, Connection
 from oban_sync import schema
 
-QUEUE = "bench"
-NOOP = "benchmarks.Noop"
 SLEEP = "benchmarks.Sleep"
+SHORT = "benchmarks.Short"
 
 _FILL = """
 INSERT INTO oban_jobs (state, queue, worker, args, scheduled_at)
@@ -28,10 +26,9 @@ SELECT
   count(*) FILTER (WHERE attempt <> 1 OR errors <> '[]') AS flawed,
   CAST(extract(epoch FROM max(completed_at)) AS float8) AS last
 FROM oban_jobs
+WHERE id > 0
 """
 _DISORDERED = "SELECT count(*) FROM oban_jobs WHERE id <> (args ->> 'id')::bigint"
-
-Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 class Table:
@@ -59,7 +56,7 @@ class Table:
         self.connection.execute("TRUNCATE oban_jobs RESTART IDENTITY")
 
     def fill(self, jobs: int, kind: str, delay: float) -> None:
-        worker = {"noop": NOOP, "sleep": SLEEP}[kind]
+        worker = {"noop": NOOP, "sleep": SLEEP, "short": SHORT}[kind]
         self.connection.execute(_FILL, {"jobs": jobs, "queue": QUEUE, "worker": worker, "delay": float(delay)})
 
     def check(self) -> Checked:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from benchmarks.agent import LaneArgs, Stored, System
+from benchmarks import mixture
+from benchmarks.agent import Checked, LaneArgs, Stored, System
 from benchmarks.crowd import Store, crowd
-from benchmarks.systems.oban_table import NOOP, QUEUE, SLEEP, Table
+from benchmarks.rows import NOOP, QUEUE
+from benchmarks.systems import ours_mixed
+from benchmarks.systems.oban_table import SHORT, SLEEP, Table
 from benchmarks.tally import Lane
 from oban_sync import Job, Oban, worker
 
 SLEEP_SECONDS = 0.01
+SHORT_SECONDS = 0.001
 
 
 class Starting:
@@ -32,18 +36,52 @@ class Sleeping:
         time.sleep(SLEEP_SECONDS)
 
 
+class Hurrying:
+    """Says that it started, and sleeps for a moment."""
+
+    def process(self, job: Job) -> None:
+        Starting.lane.start(job.args["id"])
+        time.sleep(SHORT_SECONDS)
+
+
 Noop = worker(queue=QUEUE, name=NOOP)(Starting)
 Sleep = worker(queue=QUEUE, name=SLEEP)(Sleeping)
+Short = worker(queue=QUEUE, name=SHORT)(Hurrying)
 
 
 class ObanSync(Table):
     """One process with an Oban instance, which is a client until `start`."""
 
-    modes: ClassVar[tuple[str, ...]] = ("drain", "strict", "wait", "sleep")
+    modes: ClassVar[tuple[str, ...]] = (
+        "drain",
+        "strict",
+        "wait",
+        "sleep",
+        "short",
+        "mixed",
+        "paused",
+        "memory",
+        "rows",
+    )
 
     def __init__(self, dsn: str) -> None:
         super().__init__(dsn)
         self._oban = Oban(dsn=dsn)
+        self._mixed = False  # whether jobs of that kind were filled in last
+
+    def empty(self) -> None:
+        super().empty()
+        self._mixed = False
+
+    def fill(self, jobs: int, kind: str, delay: float) -> None:
+        if kind == "mixed":
+            ours_mixed.fill(self.connection, jobs)
+            self._mixed = True
+        else:
+            super().fill(jobs, kind, delay)
+
+    def check(self) -> Checked:
+        return ours_mixed.check(self.connection) if self._mixed else super().check()
 
     def enqueue(self, jobs: int, threads: int) -> float:
         with Oban.create_pool(self.dsn, min_size=threads, max_size=threads) as pool:
@@ -69,9 +107,13 @@ class ObanSync(Table):
         return Stored(calls=calling, whole=whole)
 
     def start(self, slots: int, mode: str, lane: LaneArgs) -> None:
-        Starting.lane = Lane(*lane)
-        queue = {"limit": slots, "prefetch": 0} if mode == "strict" else slots
-        self._oban = Oban(dsn=self.dsn, queues={QUEUE: queue}).start()
+        Starting.lane = ours_mixed.Mixed.lane = Lane(*lane)
+        shapes: dict[str, Any] = {
+            "strict": {QUEUE: {"limit": slots, "prefetch": 0}},
+            "paused": {QUEUE: {"limit": slots, "paused": True}},
+            "mixed": mixture.SLOTS,
+        }
+        self._oban = Oban(dsn=self.dsn, queues=shapes.get(mode, {QUEUE: slots})).start()
 
     def stop(self) -> None:
         self._oban.stop()

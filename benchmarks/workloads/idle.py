@@ -17,9 +17,9 @@ def idle(subject: Subject, jobs: int, *, seconds: float) -> dict[str, float]:
     subject.fill(0)
     with Tally(1) as tally, subject.processes() as (node,):
         node.call("start", slots=10, mode="wait", lane=tally.lane(0))
-        empty = _cost(subject, node.pid, seconds)
+        empty = cost(subject, node.pid, seconds)
         subject.fill(jobs, delay=FAR_SECONDS)
-        beside = _cost(subject, node.pid, seconds)
+        beside = cost(subject, node.pid, seconds)
         node.call("stop")
     return {
         f"{part}, {table}": value
@@ -32,7 +32,8 @@ def idle(subject: Subject, jobs: int, *, seconds: float) -> dict[str, float]:
     }
 
 
-def _cost(subject: Subject, node: int, seconds: float) -> dict[str, float]:
+def cost(subject: Subject, node: int, seconds: float) -> dict[str, float]:
+    """Give the percents of a core that a node and PostgreSQL take while nothing happens."""
     postmaster = subject.databases.postmaster()
     time.sleep(min(SETTLE_SECONDS, seconds / 2))
     before = _used(node, postmaster)
