@@ -34,6 +34,10 @@ class JobTimeoutError(ObanError, TimeoutError):
     """A run took longer than its worker's timeout; the attempt failed."""
 
 
+class LeaseLost(ObanError, RuntimeError):
+    """This process does not hold the running job any more; what its transaction did was rolled back."""
+
+
 class UnknownWorker(ObanError, LookupError):
     """A job names a worker that this process has not registered."""
 

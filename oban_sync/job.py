@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -104,6 +105,13 @@ class RunContext(Protocol):
 
     def lease_lost(self) -> bool:
         """Say whether another node may hold this job by now."""
+
+    @property
+    def written(self) -> bool:
+        """Whether a transaction completed this job."""
+
+    def transaction(self, conn: Any) -> AbstractContextManager[Any]:
+        """Lend a transaction whose commit completes this job."""
 
 
 class Job:
@@ -269,6 +277,33 @@ class Job:
         left = self.deadline
         if left is not None and left <= 0:
             raise JobTimeoutError(f"job {self.id} ran longer than its timeout")
+
+    def transaction(self, conn: Any = None) -> AbstractContextManager[Any]:
+        """Do the work of the running job in a transaction whose commit also completes the job, or neither.
+
+        What the block raises rolls back, and fails the attempt where it leaves `process`. After the block the job is
+        completed: an error then is logged only, and a Snooze, Cancel or Record has no effect.
+
+        Args:
+            conn: A SQLAlchemy Session or Connection, or another connection with `commit` and `rollback`, which is
+                committed at the end of the block; None: a psycopg connection of the instance's pool.
+
+        Returns:
+            A context manager that gives the connection.
+
+        Raises:
+            LeaseLost: At the end of the block: another node may hold the job by now; everything was rolled back.
+            HandleError: `conn` cannot carry it, or it is needed because the instance has an engine.
+            JobError: The job does not run, or a transaction completed it before.
+
+        Example:
+            >>> def process(self, job):
+            ...     with job.transaction() as connection:
+            ...         connection.execute("UPDATE accounts SET balance = balance + 1 WHERE id = %s", [job.args["id"]])
+        """
+        if self._context is None:
+            raise JobError(f"expected a running job, got {self}: nothing was done")
+        return self._context.transaction(conn)
 
     def __repr__(self) -> str:
         return f"Job(id={self.id}, worker={self.worker!r}, queue={self.queue!r}, state={str(self.state)!r})"

@@ -12,7 +12,11 @@ MAX_DELAY = 100 * 365 * 86_400.0
 
 
 class Outcome(NamedTuple):
-    """What an ack writes for one run of a job, named by (id, attempt)."""
+    """What an ack writes for one run of a job, named by (id, attempt).
+
+    Attributes:
+        written: Whether the job's own transaction wrote it, which leaves nothing to the ack.
+    """
 
     id: int
     attempt: int
@@ -21,6 +25,7 @@ class Outcome(NamedTuple):
     delay: float | None = None
     error: str | None = None
     meta: bytes | None = None
+    written: bool = False
 
     @property
     def plain(self) -> bool:

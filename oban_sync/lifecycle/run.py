@@ -91,6 +91,8 @@ def perform(job: Job) -> tuple[Any, Any]:
 
 def classify(job: Job, processor: Any, result: Any) -> Outcome:
     """Turn what a worker returned or raised into an outcome."""
+    if job._context is not None and job._context.written:
+        return _completed_before(job, result)
     if isinstance(result, Failure):
         if isinstance(result.error, UnknownWorker) and processor is None:
             return _unknown(job, result)
@@ -106,6 +108,16 @@ def classify(job: Job, processor: Any, result: Any) -> Outcome:
         meta = codec.encode({"recorded": True, "return": result.encoded}, max_bytes=result.limit + 100)
         return Outcome(job.id or 0, job.attempt, "completed", meta=meta)
     return Outcome(job.id or 0, job.attempt, "completed")
+
+
+def _completed_before(job: Job, result: Any) -> Outcome:
+    """Keep to what the job's transaction wrote, whatever the job did after it."""
+    if isinstance(result, Failure):
+        logger.error("job %s is completed by its transaction, and raised after it:\n%s", job.id, result.text)
+    elif isinstance(result, Snooze | Cancel | Record):
+        kind = type(result).__name__
+        logger.warning("job %s is completed by its transaction; the %s that it returned is ignored", job.id, kind)
+    return Outcome(job.id or 0, job.attempt, "completed", written=True)
 
 
 def _failed(id: int | None, attempt: int, max_attempts: int, failure: Failure, delay: float) -> Outcome:

@@ -59,7 +59,7 @@ class Producer:
         poll_seconds: Longest time between two looks at an idle queue.
         link: Its own connection.
         statements: Its tables.
-        may_fetch: Says whether the lease of this process is fresh.
+        house: What its runs share; it says whether the lease of this process is fresh, too.
         delayed: Told the seconds after which a job that it wrote is due.
     """
 
@@ -74,14 +74,14 @@ class Producer:
         poll_seconds: float,
         link: Link,
         statements: Statements,
-        may_fetch: Callable[[], bool],
+        house: House,
         delayed: Callable[[float], None],
     ) -> None:
         self.place = place
         self._poll_seconds = poll_seconds
         self._link = link
         self._statements = statements
-        self._may_fetch = may_fetch
+        self._may_fetch = house.fresh
         self._delayed = delayed
         self._inbox = threads.Inbox()
         self._rung = False  # set by threads that end a job, cleared by the producer: spares messages
@@ -98,7 +98,7 @@ class Producer:
         self._pace = Pace(prefetch)
         self._reconcile_at = clock.monotonic() + RECONCILE_SECONDS
         self.refused = 0
-        self.queue = Queue(name, limit, partial(run, place=place), self._ended, House(may_fetch))
+        self.queue = Queue(name, limit, partial(run, place=place), self._ended, house)
         self.thread = threads.spawn(f"{name}-producer", self._work)
 
     def look(self) -> None:

@@ -160,11 +160,12 @@ class Queue:
         with self._lock:
             if outcome is not None:
                 self._running.pop((outcome.id, outcome.attempt), None)
-                self._outcomes.append(outcome)
-                self._busy += seconds
+                if not outcome.written:
+                    self._outcomes.append(outcome)
+                    self._busy += seconds
             if crew is not self._crew or not self._ready:
                 crew.drains = max(0, crew.drains - 1)  # one that found no thread may run later, uncounted
                 return None
             row = self._ready.popleft()
-            run = self._running[row[0], row[2]] = Run(self._house)
+            run = self._running[row[0], row[2]] = Run(self._house, row[0], row[2])
             return row, run

@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import weakref
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from uuid import UUID
 
 from oban_sync import clock
 from oban_sync.config import Config
 from oban_sync.errors import DatabaseRefused, DatabaseUnavailable
+from oban_sync.lifecycle.complete import transaction
 from oban_sync.lifecycle.run import Place
 from oban_sync.runtime import threads
+from oban_sync.runtime.context import House
 from oban_sync.runtime.heartbeat import Heartbeat
 from oban_sync.runtime.notifier import Notifier
 from oban_sync.runtime.producer import Producer
@@ -151,6 +153,7 @@ class Service:
 
     def _producing(self, queue: str, owner: str) -> Producer:
         options = self._config.queues[queue]
+        transact = partial(transaction, source=self._source, statements=self._statements, owner=owner)
         return Producer(
             f"{self._name}-{queue}",
             Place(queue, self._config.node, owner),
@@ -160,7 +163,7 @@ class Service:
             poll_seconds=self._config.stage_interval,
             link=self._link(queue),
             statements=self._statements,
-            may_fetch=self._heartbeat.fresh,
+            house=House(self._heartbeat.fresh, transact),
             delayed=self._delayed,
         )
 

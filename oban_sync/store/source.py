@@ -15,7 +15,7 @@ from typing import Any
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import ConnectionPool
 
-from oban_sync.errors import ConfigError, DatabaseUnavailable
+from oban_sync.errors import ConfigError, DatabaseUnavailable, HandleError
 from oban_sync.store.connection import Link, check_dsn, closed_at_exit, create_pool, pool_source, translated
 from oban_sync.store.handles import Handle, adapt, on_engine
 
@@ -66,6 +66,22 @@ class Source:
                     if pool.closed:
                         pool.open()  # refused where it was closed before: a pool opens once
                     connection = lent.enter_context(pool.connection())
+            yield connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        """Lend a psycopg connection in a transaction that only the end of the block commits.
+
+        Raises:
+            HandleError: There is an engine instead of a pool.
+            DatabaseUnavailable: None can be had.
+        """
+        if self._pool is None:
+            raise HandleError(
+                "expected a Session or Connection of the engine, as in job.transaction(session), got none: "
+                "an instance with engine= has no psycopg connections of its own"
+            )
+        with self.connection() as connection, connection.transaction():
             yield connection
 
     @contextmanager

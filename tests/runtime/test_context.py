@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import psycopg
@@ -110,6 +111,6 @@ def test_a_job_outside_of_a_run_is_asked_nothing() -> None:
 
 def test_a_copy_of_a_running_job_is_not_the_job_that_runs() -> None:
     job = Job("w")
-    job._context = Run(House(lambda: False))
+    job._context = Run(House(lambda: False, lambda *_: nullcontext()), 1, 1)
     assert job.lease_lost
     assert not copy.deepcopy(job).lease_lost

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from oban_sync.runtime.queue import Queue, Row
 from tests.conftest import Events
 
 Eventually = Callable[..., Any]
-HOUSE = House(lambda: True)
+HOUSE = House(lambda: True, lambda *_: nullcontext())
 
 
 @worker(name="queue.Note")
