@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import psycopg
 import psycopg2
 import pytest
+from django.db import connection, transaction
 from psycopg_pool import ConnectionPool
 from sqlalchemy import Engine, NullPool, create_engine, text
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from oban_sync import Cancel, Job, Oban, Record, Snooze, worker
 from oban_sync.errors import JobError
+from tests.store.callers import django_on
 
 INSERT = "INSERT INTO effects (job) VALUES ({})"
 
@@ -59,8 +62,8 @@ def ends(db: psycopg.Connection, eventually: Callable[..., Any]) -> Callable[...
 
 def test_effects_are_there_once_the_job_is_completed(server: Oban, ends: Any, effects: Any) -> None:
     def work(job: Job) -> None:
-        with job.transaction() as connection:
-            connection.execute("INSERT INTO effects (job) VALUES (%s)", (job.id,))
+        with job.transaction() as conn:
+            conn.execute("INSERT INTO effects (job) VALUES (%s)", (job.id,))
             assert effects() == 0
 
     assert ends(work) == ("completed", 1, [], {})
@@ -70,8 +73,8 @@ def test_effects_are_there_once_the_job_is_completed(server: Oban, ends: Any, ef
 
 def test_an_error_in_the_block_undoes_the_effects_and_fails_the_attempt(server: Oban, ends: Any, effects: Any) -> None:
     def work(job: Job) -> None:
-        with job.transaction() as connection:
-            connection.execute("INSERT INTO effects (job) VALUES (%s)", (job.id,))
+        with job.transaction() as conn:
+            conn.execute("INSERT INTO effects (job) VALUES (%s)", (job.id,))
             raise ValueError("no")
 
     state, _, errors, _ = ends(work)
@@ -84,8 +87,8 @@ def test_a_run_may_try_again_after_an_error_that_it_catches(server: Oban, ends: 
     def work(job: Job) -> None:
         for statement in ("INSERT INTO nowhere VALUES (1)", INSERT.format(1)):
             try:
-                with job.transaction() as connection:
-                    connection.execute(statement)
+                with job.transaction() as conn:
+                    conn.execute(statement)
             except psycopg.errors.UndefinedTable:
                 continue
 
@@ -103,8 +106,8 @@ def test_a_job_that_is_no_longer_ours_undoes_the_effects(
 
     def work(job: Job) -> None:
         try:
-            with job.transaction() as connection:
-                connection.execute(INSERT.format(job.id))
+            with job.transaction() as conn:
+                conn.execute(INSERT.format(job.id))
                 db.execute(f"UPDATE oban_jobs SET {change}, queue = 'other'")
         except BaseException as error:
             raised.append(error)
@@ -123,8 +126,8 @@ def test_what_is_returned_after_the_transaction_is_too_late(
     server: Oban, ends: Any, effects: Any, caplog: pytest.LogCaptureFixture, after: object
 ) -> None:
     def work(job: Job) -> object:
-        with job.transaction() as connection:
-            connection.execute(INSERT.format(job.id))
+        with job.transaction() as conn:
+            conn.execute(INSERT.format(job.id))
         return after
 
     assert ends(work) == ("completed", 1, [], {})
@@ -138,8 +141,8 @@ def test_what_is_raised_after_the_transaction_is_logged(
     server: Oban, ends: Any, effects: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     def work(job: Job) -> None:
-        with job.transaction() as connection:
-            connection.execute(INSERT.format(job.id))
+        with job.transaction() as conn:
+            conn.execute(INSERT.format(job.id))
         raise ValueError("too late")
 
     assert ends(work) == ("completed", 1, [], {})
@@ -153,11 +156,11 @@ def test_a_second_transaction_is_refused(server: Oban, ends: Any, effects: Any) 
     raised: list[BaseException] = []
 
     def work(job: Job) -> None:
-        with job.transaction() as connection:
-            connection.execute(INSERT.format(1))
+        with job.transaction() as conn:
+            conn.execute(INSERT.format(1))
         try:
-            with job.transaction() as connection:
-                connection.execute(INSERT.format(2))
+            with job.transaction() as conn:
+                conn.execute(INSERT.format(2))
         except JobError as error:
             raised.append(error)
 
@@ -221,16 +224,35 @@ def test_a_transaction_that_the_caller_began_is_committed(server: Oban, dsn: str
         assert effects() == 2
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_djangos_connection_carries_it_unless_a_block_of_the_callers_ends_later(
+    server: Oban, dsn: str, ends: Any, effects: Any, nested: bool
+) -> None:
+    refused: list[BaseException] = []
+
+    def work(job: Job) -> None:
+        with django_on(dsn):
+            try:
+                with transaction.atomic() if nested else nullcontext(), job.transaction(connection):
+                    connection.cursor().execute(INSERT.format(job.id))
+            except RuntimeError as error:
+                refused.append(error)
+
+    assert ends(work)[0] == "completed"
+    assert effects() == (0 if nested else 1)
+    assert len(refused) == nested
+
+
 @pytest.mark.parametrize("kind", ["cursor", "autocommit", "engine in autocommit", "nothing"])
 def test_a_handle_that_cannot_carry_it_fails_the_attempt_before_anything_is_done(
     server: Oban, dsn: str, ends: Any, effects: Any, kind: str
 ) -> None:
-    connection = psycopg2.connect(dsn)
+    plain = psycopg2.connect(dsn)
     session = Session(engine(dsn, psycopg2, isolation_level="AUTOCOMMIT"))
-    conn: Any = connection.cursor()
+    conn: Any = plain.cursor()
     if kind == "autocommit":
-        connection.autocommit = True
-        conn = connection
+        plain.autocommit = True
+        conn = plain
     elif kind != "cursor":
         conn = session if kind.startswith("engine") else object()
 
@@ -240,7 +262,7 @@ def test_a_handle_that_cannot_carry_it_fails_the_attempt_before_anything_is_done
 
     state, _, errors, _ = ends(work)
     session.close()
-    connection.close()
+    plain.close()
     assert state == "retryable"
     assert "HandleError: expected conn=" in errors[0]["error"]
 
@@ -261,8 +283,8 @@ def test_an_instance_with_an_engine_needs_the_callers_session(dsn: str, ends: An
 
 def test_a_pool_of_the_callers_lends_the_connection(dsn: str, ends: Any, effects: Any) -> None:
     def work(job: Job) -> None:
-        with job.transaction() as connection:
-            connection.execute(INSERT.format(job.id))
+        with job.transaction() as conn:
+            conn.execute(INSERT.format(job.id))
 
     with ConnectionPool(dsn, kwargs={"autocommit": True}, open=True) as pool, Oban(pool=pool, queues={"default": 1}):
         assert ends(work)[0] == "completed"
