@@ -6,14 +6,16 @@ import os
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, closing
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 from oban_sync import config, instances
 from oban_sync.errors import ConfigError, JobError
 from oban_sync.job import Job
-from oban_sync.lifecycle import enqueue
+from oban_sync.lifecycle import bulk, enqueue
 from oban_sync.runtime import threads
+from oban_sync.runtime.announcer import Announcer
 from oban_sync.runtime.service import Service
 from oban_sync.store import handles, schema
 from oban_sync.store.connection import ConnectionPool, create_pool
@@ -80,6 +82,7 @@ class Oban:
         self._names_node = node is None
         self._statements = Statements(self._config.prefix)
         self._source = Source(pool=pool, dsn=dsn, engine=engine)
+        self._announcer = Announcer()
         self._service: Service | None = None  # written by start(), under _starting, and by stop()
         self._starting: dict[int, AbstractContextManager[Any]] = {}  # a lock by process: a fork may inherit a held one
         instances.register(self._config.name, self)
@@ -212,11 +215,25 @@ class Oban:
         most = self._config.max_args_bytes
         if conn is not None:
             return enqueue.enqueue(jobs, handles.adapt(conn), self._statements, max_bytes=most)
-        batch = enqueue.encode(jobs, max_bytes=most, quiet=False)
-        if not batch.jobs:
-            return []
-        with self._source.handle() as handle:
-            return enqueue.insert(batch, handle, self._statements)
+        return self._store(enqueue.checked(jobs))
+
+    def _store(self, jobs: list[Job]) -> list[Job]:
+        """Store checked jobs in a transaction of their own; few of them are encoded before a connection is taken."""
+        most = self._config.max_args_bytes
+        if len(jobs) >= bulk.FEWEST:
+            with self._source.handle() as handle:
+                return enqueue.enqueue(jobs, handle, self._statements, max_bytes=most)
+        return self._insert(jobs) if jobs else []
+
+    def _insert(self, jobs: list[Job]) -> list[Job]:
+        with self._announcer.call() as call:
+            quiet = call.quiet and all(job.scheduled_at is None for job in jobs)
+            batch = enqueue.encode(jobs, max_bytes=self._config.max_args_bytes, quiet=quiet)
+            with self._source.handle() as handle:
+                stored = enqueue.insert(batch, handle, self._statements)
+                queues = {job.queue for job in jobs} if quiet else ()
+                call.stored(queues, partial(enqueue.notify, handle=handle, statements=self._statements))
+        return stored
 
     def _connection(self) -> AbstractContextManager[Any]:
         """Lend a connection of the pool or engine, in a transaction that commits at the end of the block."""

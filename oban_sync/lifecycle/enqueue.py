@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import orjson
 
 from oban_sync.errors import JobError, SchemaMissing
 from oban_sync.job import Job, JobState
+from oban_sync.lifecycle import bulk
 from oban_sync.store import rows
 from oban_sync.store.handles import UNDEFINED_TABLE, Handle, Row, sqlstates
 from oban_sync.store.schema import missing
@@ -30,12 +31,30 @@ class Batch(NamedTuple):
 def enqueue(
     jobs: Iterable[Job], handle: Handle, statements: Statements, *, max_bytes: int, chunk_bytes: int = CHUNK_BYTES
 ) -> list[Job]:
-    """Encode and insert jobs through one handle; see `encode` and `insert`."""
-    return insert(encode(jobs, max_bytes=max_bytes, quiet=handle.quiet), handle, statements, chunk_bytes=chunk_bytes)
+    """Check jobs and store them through one handle: many by COPY where it can, others as `encode` and `insert` say."""
+    wanted = checked(jobs)
+    if handle.copy is not None and len(wanted) >= bulk.FEWEST:
+        with _telling_what_is_missing(statements):
+            return bulk.copy(wanted, handle, statements, max_bytes=max_bytes)
+    return insert(encode(wanted, max_bytes=max_bytes, quiet=handle.quiet), handle, statements, chunk_bytes=chunk_bytes)
 
 
-def encode(jobs: Iterable[Job], *, max_bytes: int, quiet: bool) -> Batch:
-    """Check jobs and make rows of them, before any connection is taken.
+def checked(jobs: Iterable[Job]) -> list[Job]:
+    """Check that each of these is a job that can be inserted, and is there once.
+
+    Raises:
+        JobError: One of them is not.
+    """
+    wanted = [_checked(job) for job in jobs]
+    if len({id(job) for job in wanted}) < len(wanted):
+        raise JobError(
+            "expected each job once, got one of them several times; nothing was written; build each by new()"
+        )
+    return wanted
+
+
+def encode(jobs: list[Job], *, max_bytes: int, quiet: bool) -> Batch:
+    """Make rows of checked jobs.
 
     Args:
         jobs: Jobs that were not inserted yet.
@@ -43,14 +62,9 @@ def encode(jobs: Iterable[Job], *, max_bytes: int, quiet: bool) -> Batch:
         quiet: Whether their INSERT must not notify.
 
     Raises:
-        JobError: One of them cannot be stored.
+        ArgsError: One of them cannot be stored.
     """
-    wanted = [_checked(job) for job in jobs]
-    if len({id(job) for job in wanted}) < len(wanted):
-        raise JobError(
-            "expected each job once, got one of them several times; nothing was written; build each by new()"
-        )
-    return Batch(wanted, [orjson.dumps(rows.insertable(job, max_bytes=max_bytes, quiet=quiet)) for job in wanted])
+    return Batch(jobs, [orjson.dumps(rows.insertable(job, max_bytes=max_bytes, quiet=quiet)) for job in jobs])
 
 
 def insert(batch: Batch, handle: Handle, statements: Statements, *, chunk_bytes: int = CHUNK_BYTES) -> list[Job]:
@@ -68,19 +82,30 @@ def insert(batch: Batch, handle: Handle, statements: Statements, *, chunk_bytes:
     Raises:
         SchemaMissing: The tables are not installed.
     """
-    chunks = list(_chunks(batch.rows, chunk_bytes))
-    found: list[Row] = []
-    with handle.atomic() if len(chunks) > 1 else nullcontext():
-        for chunk in chunks:
-            found += _insert(handle, statements, chunk)
+    with _telling_what_is_missing(statements):
+        found = _inserted(batch, handle, statements, chunk_bytes)
     for row, job in zip(found, batch.jobs, strict=True):
-        rows.mark_inserted(job, row)  # once all of them are in: jobs of a failed call can be enqueued again
+        rows.mark_inserted(job, row[:4])  # once all of them are in: jobs of a failed call can be enqueued again
     return batch.jobs
 
 
-def _insert(handle: Handle, statements: Statements, chunk: str) -> list[Row]:
+def notify(queues: list[str], handle: Handle, statements: Statements) -> None:
+    """Tell every node that these queues have jobs to run now, for jobs that were inserted quietly."""
+    handle.execute(statements["notify_queues"], (queues,))
+
+
+def _inserted(batch: Batch, handle: Handle, statements: Statements, chunk_bytes: int) -> list[Row]:
+    if len(batch.rows) == 1:
+        return handle.execute(statements["insert_job"], (batch.rows[0].decode(),))
+    chunks = list(_chunks(batch.rows, chunk_bytes))
+    with handle.atomic() if len(chunks) > 1 else nullcontext():
+        return [row for chunk in chunks for row in handle.execute(statements["insert_jobs"], (chunk,))]
+
+
+@contextmanager
+def _telling_what_is_missing(statements: Statements) -> Iterator[None]:
     try:
-        return handle.execute(statements["insert_jobs"], (chunk,))
+        yield
     except Exception as error:
         if UNDEFINED_TABLE in sqlstates(error) and "oban_jobs" in str(error):
             raise SchemaMissing(missing("oban_jobs", statements.prefix)) from error

@@ -37,4 +37,4 @@ def stage(link: Link, statements: Statements, *, limit: int) -> Staged:
 
 def notify(link: Link, statements: Statements, queues: list[str]) -> None:
     """Tell every node that these queues have jobs to run."""
-    link.execute(statements["notify_queues"], {"queues": queues})
+    link.execute(statements["notify_queues"], (queues,))

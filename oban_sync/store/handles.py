@@ -9,19 +9,21 @@ from __future__ import annotations
 import inspect
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import psycopg
-from psycopg.pq import PipelineStatus
+from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.rows import tuple_row
 
 from oban_sync.errors import HandleClosed, HandleError
 
 Row = tuple[Any, ...]
-Execute = Callable[[str, Sequence[Any]], list[Row]]
+Execute = Callable[[str, Any], list[Row]]
+"""A statement and its parameters, a sequence or a mapping, to rows."""
 
 NO_TRANSACTION = "25P01"
 UNDEFINED_TABLE = "42P01"
@@ -44,11 +46,25 @@ class Handle:
         execute: Run one statement and give its rows as tuples.
         command: Run one statement that has neither parameters nor rows.
         quiet: Whether NOTIFY must not be used (a transaction that is prepared refuses it).
+        copy: Run a COPY from blocks of its lines; None: the handle has no way to.
+        alone: Whether each statement is known to be a transaction of its own.
     """
 
     execute: Execute
     command: Callable[[str], object]
     quiet: bool = False
+    copy: Callable[[str, Iterable[bytes]], None] | None = None
+    alone: bool = False
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Have several statements succeed or fail as one; in a transaction of the caller's they do already."""
+        if self.alone:
+            self.command("BEGIN")
+            with self._ended_by(["COMMIT"], ["ROLLBACK"]):
+                yield
+        else:
+            yield
 
     @contextmanager
     def atomic(self) -> Iterator[None]:
@@ -57,14 +73,20 @@ class Handle:
         The drivers' own blocks would not do: psycopg's commits what the caller has open where it began on an idle
         connection, and psycopg2 has none for a connection in autocommit.
         """
-        keep, undo = ["RELEASE SAVEPOINT oban_sync"], ["ROLLBACK TO SAVEPOINT oban_sync", "RELEASE SAVEPOINT oban_sync"]
+        savepoint = "SAVEPOINT oban_sync"
+        keep, undo = [f"RELEASE {savepoint}"], [f"ROLLBACK TO {savepoint}", f"RELEASE {savepoint}"]
         try:
-            self.command("SAVEPOINT oban_sync")
+            self.command(savepoint)
         except Exception as error:
             if NO_TRANSACTION not in sqlstates(error):
                 raise  # on a connection in autocommit, the refusal of a SAVEPOINT leaves no mark
             keep, undo = ["COMMIT"], ["ROLLBACK"]
             self.command("BEGIN")
+        with self._ended_by(keep, undo):
+            yield
+
+    @contextmanager
+    def _ended_by(self, keep: Sequence[str], undo: Sequence[str]) -> Iterator[None]:
         try:
             yield
         except BaseException:
@@ -106,7 +128,7 @@ def _psycopg(connection: psycopg.Connection[Any], prepare: bool | None) -> Handl
     if connection.closed:
         raise _closed(connection)
 
-    def execute(sql: str, params: Sequence[Any]) -> list[Row]:
+    def execute(sql: str, params: Any) -> list[Row]:
         # A cursor of our own: the caller's may hold rows yet to be read, or be of a kind that refuses our parameters.
         cursor = psycopg.Cursor(connection, row_factory=tuple_row)
         return cursor.execute(sql, params, prepare=prepare).fetchall()
@@ -120,7 +142,16 @@ def _psycopg(connection: psycopg.Connection[Any], prepare: bool | None) -> Handl
             pipeline.sync()  # after an error, nothing is accepted before
             cursor.execute(sql, prepare=False)
 
-    return Handle(execute, command)
+    if connection.info.pipeline_status != PipelineStatus.OFF:
+        return Handle(execute, command)
+    alone = connection.autocommit and connection.info.transaction_status == TransactionStatus.IDLE
+    return Handle(execute, command, copy=partial(_copy, connection), alone=alone)
+
+
+def _copy(connection: psycopg.Connection[Any], sql: str, blocks: Iterable[bytes]) -> None:
+    with psycopg.Cursor(connection).copy(sql) as sending:
+        for block in blocks:
+            sending.write(block)
 
 
 def _sqlalchemy(conn: Any) -> Handle | None:

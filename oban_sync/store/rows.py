@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -54,6 +54,76 @@ def _times(job: Job) -> dict[str, Any]:
     if job.inserted_at is not None:
         times["inserted_at"] = schedule.instant(job.inserted_at, name="inserted_at").replace(tzinfo=None).isoformat()
     return times
+
+
+class Decided(NamedTuple):
+    """What a row says that its job did not: id, state, and times in microseconds since 1970."""
+
+    id: int
+    state: str
+    inserted: int
+    scheduled: int
+
+
+def decided(job: Job, id: int, now: int) -> Decided:
+    """Say what a job's row gets at an instant of the database's clock, as its INSERT would."""
+    if job.scheduled_at is None and job.inserted_at is None:
+        return Decided(id, job.state, now, now)
+    inserted = now if job.inserted_at is None else _microseconds(job.inserted_at, "inserted_at")
+    if job.delay is not None:
+        return Decided(id, job.state, inserted, now + round(job.delay * 1e6))
+    if job.scheduled_at is None:
+        return Decided(id, job.state, inserted, now)
+    state = "scheduled" if job.state == JobState.AVAILABLE else job.state
+    return Decided(id, state, inserted, _microseconds(job.scheduled_at, "scheduled_at"))
+
+
+def copied(job: Job, id: int, now: int, *, max_bytes: int) -> bytes:
+    """Give the line of a job in COPY's text format, its columns in the order of copy_jobs.
+
+    Raises:
+        ArgsError: Its args or meta cannot be stored.
+    """
+    args = codec.encode(job.args, max_bytes=max_bytes)
+    if b"\\" in args:
+        args = args.replace(b"\\", b"\\\\")
+    meta = codec.encode(job.meta, what="meta", max_bytes=max_bytes).decode() if job.meta else "{}"
+    rest = _rest(meta, tuple(job.tags), job.priority, job.max_attempts, job.attempt, *decided(job, 0, now)[1:])
+    return b"%d\t%b\t%b\t%b\n" % (id, _names(job.worker, job.queue), args, rest)
+
+
+@lru_cache(maxsize=1024)
+def _names(worker: str, queue: str) -> bytes:
+    return f"{_escaped(worker)}\t{_escaped(queue)}".encode()
+
+
+@lru_cache(maxsize=64)
+def _rest(
+    meta: str,
+    tags: tuple[str, ...],
+    priority: int,
+    max_attempts: int,
+    attempt: int,
+    state: str,
+    inserted: int,
+    scheduled: int,
+) -> bytes:
+    """Write the columns that jobs of one call mostly share."""
+    array = ",".join('"' + tag.replace("\\", "\\\\").replace('"', '\\"') + '"' for tag in tags)
+    times = (_instant(time).replace(tzinfo=None).isoformat() for time in (inserted, scheduled))
+    fields = (meta, f"{{{array}}}", str(priority), str(max_attempts), str(attempt), str(state), *times)
+    return "\t".join(map(_escaped, fields)).encode()
+
+
+def _escaped(text: str) -> str:
+    """Escape a field of COPY's text format."""
+    for character, escape in (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r")):
+        text = text.replace(character, escape)
+    return text
+
+
+def _microseconds(value: datetime, name: str) -> int:
+    return (schedule.instant(value, name=name) - _EPOCH) // timedelta(microseconds=1)
 
 
 def mark_inserted(job: Job, row: tuple[Any, ...]) -> Job:

@@ -63,9 +63,7 @@ class Source:
                 lent.enter_context(connection.begin())
             else:
                 with translated():
-                    if pool.closed:
-                        pool.open()  # refused where it was closed before: a pool opens once
-                    connection = lent.enter_context(pool.connection())
+                    connection = lent.enter_context(_opened(pool).connection())
             yield connection
 
     @contextmanager
@@ -86,11 +84,13 @@ class Source:
 
     @contextmanager
     def handle(self) -> Iterator[Handle]:
-        """Lend a way to run single statements, each a transaction of its own."""
-        with translated(), self.connection() as connection:
-            if self._pool is None:
+        """Lend a way to run statements, each a transaction of its own."""
+        pool = self._pool
+        if pool is None:
+            with translated(), self.connection() as connection:
                 yield on_engine(connection)
-                return
+            return
+        with translated(), _opened(pool).connection() as connection:
             if connection.autocommit:
                 yield adapt(connection, prepare=None)
                 return
@@ -132,6 +132,12 @@ class Source:
             self._pool, self._owns_pool = _another(self._pool), True
         if self._engine is not None:
             self._engine.dispose(close=False)
+
+
+def _opened(pool: ConnectionPool) -> ConnectionPool:
+    if pool.closed:
+        pool.open()  # refused where it was closed before: a pool opens once
+    return pool
 
 
 def _another(pool: ConnectionPool) -> ConnectionPool:

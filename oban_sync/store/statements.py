@@ -57,6 +57,7 @@ class Statements:
             sql.SQL(cast(Any, _without_header(template)))
             .format(
                 schema=sql.Identifier(self.prefix),
+                jobs_table=sql.Literal(sql.Identifier(self.prefix, "oban_jobs").as_string(None)),
                 prefix=sql.Literal(self.prefix),
                 insert_channel=sql.Literal(self.insert_channel),
                 due_channel=sql.Literal(self.due_channel),

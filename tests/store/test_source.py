@@ -194,8 +194,8 @@ def test_an_instance_connects_to_nothing_before_it_is_used() -> None:
     assert threading.active_count() == before
 
 
-@pytest.mark.parametrize("count", [1, 5000])
-def test_without_conn_any_number_of_jobs_is_one_round_trip(count: int, dsn: str) -> None:
+@pytest.mark.parametrize("count", [1, 500])
+def test_without_conn_jobs_are_one_round_trip(count: int, dsn: str) -> None:
     with tapped(dsn) as tap:
         oban = Oban(dsn=tap.dsn, name="source")
         oban.enqueue(Job("connects"))
