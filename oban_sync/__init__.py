@@ -4,9 +4,10 @@
 """
 
 from oban_sync._version import __version__
+from oban_sync.current import current_job
 from oban_sync.job import Cancel, Job, JobState, Record, Snooze
 from oban_sync.oban import Oban
-from oban_sync.worker import Worker, current_job, job, worker
+from oban_sync.worker import Worker, job, worker
 
 __all__ = [
     "Cancel",

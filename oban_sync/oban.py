@@ -10,10 +10,10 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from oban_sync import config, instances
+from oban_sync import clock, config, instances, mode, telemetry
 from oban_sync.errors import ConfigError, JobError
 from oban_sync.job import Job
-from oban_sync.lifecycle import bulk, enqueue
+from oban_sync.lifecycle import bulk, enqueue, inline
 from oban_sync.runtime import threads
 from oban_sync.runtime.announcer import Announcer
 from oban_sync.runtime.service import Service
@@ -80,7 +80,7 @@ class Oban:
             max_args_bytes=max_args_bytes,
         )
         self._names_node = node is None
-        self._statements = Statements(self._config.prefix)
+        self._tables = Statements(self._config.prefix)
         self._source = Source(pool=pool, dsn=dsn, engine=engine)
         self._announcer = Announcer()
         self._service: Service | None = None  # written by start(), under _starting, and by stop()
@@ -143,13 +143,14 @@ class Oban:
     def start(self) -> Self:
         """Start the queues, if there are any; a second call changes nothing, nor do calls of several threads at once.
 
+        In a testing mode it starts nothing.
         Call it in the process that is to run the jobs: after a fork, not before.
 
         Raises:
             SchemaMissing: The tables are not installed.
             DatabaseUnavailable: PostgreSQL cannot be reached.
         """
-        if self._config.queues and not self.running:
+        if self._config.queues and not self.running and mode.active() is None:
             with self._starting.setdefault(os.getpid(), threads.Lock()):
                 if not self.running:
                     self._service = self._serve()
@@ -212,7 +213,13 @@ class Oban:
             DatabaseUnavailable: No connection of ours can be had; with `conn`, errors of its driver come as they are.
         """
         jobs = [jobs_or_first, *rest] if isinstance(jobs_or_first, Job) else _listed(jobs_or_first, rest)
+        with telemetry.span("oban_sync.enqueue", {"jobs": jobs}):
+            return self._enqueue(jobs, conn)
+
+    def _enqueue(self, jobs: list[Job], conn: Any) -> list[Job]:
         most = self._config.max_args_bytes
+        if mode.active() == "inline":
+            return inline.live_all(enqueue.checked(jobs), max_bytes=most)
         if conn is not None:
             return enqueue.enqueue(jobs, handles.adapt(conn), self._statements, max_bytes=most)
         return self._store(enqueue.checked(jobs))
@@ -234,6 +241,11 @@ class Oban:
                 queues = {job.queue for job in jobs} if quiet else ()
                 call.stored(queues, partial(enqueue.notify, handle=handle, statements=self._statements))
         return stored
+
+    @property
+    def _statements(self) -> Statements:
+        """The statements for our tables; in a testing mode they go by the clock of this process."""
+        return self._tables if mode.active() is None else self._tables.at(clock.now())
 
     def _connection(self) -> AbstractContextManager[Any]:
         """Lend a connection of the pool or engine, in a transaction that commits at the end of the block."""

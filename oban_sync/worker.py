@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
 from functools import update_wrapper
 from typing import Any, ClassVar, Generic, ParamSpec, Protocol, TypeVar
 
@@ -20,9 +19,6 @@ from oban_sync.job import FIELDS, Job
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-current: ContextVar[Job | None] = ContextVar("oban_current_job", default=None)
-"""The job of this thread; set by the run alone."""
 
 
 class Worker(Protocol):
@@ -61,11 +57,6 @@ class Performer(Protocol):
 
 
 _registry: dict[str, Performer] = {}  # written by the decorators only
-
-
-def current_job() -> Job | None:
-    """Give the job that runs in this thread, or None outside of jobs."""
-    return current.get()
 
 
 def resolve(name: str) -> Performer:

@@ -23,6 +23,7 @@ DECLARED = [
     "oban_sync.schema",
     "oban_sync.embedded",
     "oban_sync.telemetry",
+    "oban_sync.testing",
     "oban_sync.integrations.gunicorn",
 ]
 MODULES = ["oban_sync", *(module.name for module in pkgutil.walk_packages(oban_sync.__path__, "oban_sync."))]

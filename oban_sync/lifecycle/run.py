@@ -13,11 +13,12 @@ from datetime import timedelta
 from typing import Any
 
 from oban_sync import backoff, clock, codec, telemetry
+from oban_sync.current import current
 from oban_sync.errors import JobCancelled, UnknownWorker
 from oban_sync.job import Cancel, Job, Record, RunContext, Snooze
 from oban_sync.lifecycle.outcome import Outcome, clamped, storable
 from oban_sync.store import rows
-from oban_sync.worker import current, resolve
+from oban_sync.worker import resolve
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from enum import Enum, auto
 from functools import partial
 
-from oban_sync import clock, telemetry
+from oban_sync import clock, mode, telemetry
 from oban_sync.errors import DatabaseRefused
 from oban_sync.lifecycle import ack, fetch, rescue
 from oban_sync.lifecycle.ack import Call
@@ -254,7 +254,7 @@ class Producer:
 
     def _demand(self) -> tuple[int, int]:
         """Say how many threads are free, and how many jobs to fetch."""
-        if self._paused or self._stopping or not self._hungry or not self._may_fetch():
+        if self._paused or self._stopping or not self._hungry or not self._may_fetch() or mode.active():
             return 0, 0
         in_hand = self.queue.in_hand() + len(self._kept)
         free = max(0, self._limit - in_hand)

@@ -11,6 +11,11 @@ import orjson
 from oban_sync import codec, schedule
 from oban_sync.job import STATES, Job, JobState
 
+TIMES = ("inserted_at", "scheduled_at", "attempted_at", "completed_at", "cancelled_at", "discarded_at")
+COLUMNS = (
+    *("id", "state", "queue", "worker", "attempt", "max_attempts", "priority", "args", "meta", "tags", "errors"),
+    *("attempted_by", *TIMES),
+)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -168,6 +173,28 @@ def fetched(row: tuple[Any, ...], *, queue: str, node: str, owner: str) -> Job:
     if type(job.args) is not dict or type(job.meta) is not dict:
         raise ValueError(f"expected args and meta to be JSON objects, got {row[5][:100]} and {row[6][:100]}")
     return job
+
+
+def selected(text: str) -> Job:
+    """Decode a job that a statement gave as one JSON object, whatever driver it came through."""
+    row = orjson.loads(text)
+    values: dict[str, Any] = {name: row[name] for name in COLUMNS}
+    values["state"] = STATES.get(row["state"], row["state"])
+    values["meta"] = row["meta"] or {}
+    for name in ("tags", "errors", "attempted_by"):
+        values[name] = row[name] or []  # tables of Oban for Elixir let these, and meta, be null
+    for name in TIMES:
+        values[name] = None if row[name] is None else _any_instant(row[name])
+    return Job(**values, _validate=False)
+
+
+def _any_instant(text: str) -> datetime:
+    """Read a timestamp; those outside the years 1 to 9999, infinity among them, become the nearest that Python has."""
+    try:
+        return _utc(text)
+    except ValueError:
+        early = text.startswith("-") or text.endswith("BC")
+        return (datetime.min if early else datetime.max).replace(tzinfo=UTC)
 
 
 def _utc(text: str) -> datetime:

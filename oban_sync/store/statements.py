@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from copy import copy
+from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from typing import Any, cast
@@ -12,6 +15,7 @@ from psycopg import sql
 from oban_sync.errors import ConfigError
 
 PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,48}")
+_NAMED = re.compile(r"%\((\w+)\)s")
 LOCK_CLASS = 0x0BA5
 OWNER_MARK = "0ba5c0de"
 """The first digits of every owner of ours, by which a row tells whose lease it lives under."""
@@ -51,6 +55,13 @@ class Statements:
         """Give the statement in sql/NAME.sql, ready for execute()."""
         return self._texts[name]
 
+    def at(self, instant: datetime) -> Statements:
+        """Give the same statements with an aware instant in the place of the server's clock."""
+        found = copy(self)
+        literal = f"CAST({sql.Literal(instant.isoformat()).as_string(None)} AS timestamptz)"
+        found._texts = {name: text.replace("clock_timestamp()", literal) for name, text in self._texts.items()}
+        return found
+
     def render(self, template: str) -> str:
         """Quote the schema and the channels into a template."""
         return (
@@ -66,6 +77,11 @@ class Statements:
             )
             .as_string(None)
         )
+
+
+def positional(statement: str, params: Mapping[str, Any]) -> tuple[str, list[Any]]:
+    """Give a statement with `%s` for its named parameters, since some handles take no others, and their values."""
+    return _NAMED.sub("%s", statement), [params[name] for name in _NAMED.findall(statement)]
 
 
 def _without_header(template: str) -> str:
