@@ -90,7 +90,7 @@ class Subject:
         Raises:
             BenchmarkError: It is not so.
         """
-        _wait_for_starts(jobs + len(again), tally, watch)
+        self._wait_for_starts(jobs + len(again), tally, watch)
         deadline = time.monotonic() + STALL_SECONDS
         checked: Checked = self.clerk.call("check")
         while checked["completed"] < before + jobs and time.monotonic() < deadline:
@@ -124,15 +124,16 @@ class Subject:
         if expected != got:
             raise BenchmarkError(f"{self.name}: expected {expected}, got {got}")
 
-
-def _wait_for_starts(jobs: int, tally: Tally, watch: Callable[[int], object] | None) -> None:
-    seen, changed = 0, time.monotonic()
-    while seen < jobs:
-        time.sleep(0.01)
-        count = tally.count()
-        if watch is not None:
-            watch(count)
-        if count != seen:
-            seen, changed = count, time.monotonic()
-        elif time.monotonic() - changed > STALL_SECONDS:
-            raise BenchmarkError(f"expected {jobs} jobs to start, got {count} and none for {STALL_SECONDS:g} s")
+    def _wait_for_starts(self, jobs: int, tally: Tally, watch: Callable[[int], object] | None) -> None:
+        seen, changed = 0, time.monotonic()
+        while seen < jobs:
+            time.sleep(0.01)
+            count = tally.count()
+            if watch is not None:
+                watch(count)
+            if count != seen:
+                seen, changed = count, time.monotonic()
+            elif time.monotonic() - changed > STALL_SECONDS:
+                raise BenchmarkError(
+                    f"{self.name}: expected {jobs} jobs to start, got {count} and none for {STALL_SECONDS:g} s"
+                )

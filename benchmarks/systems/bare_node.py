@@ -34,7 +34,9 @@ class Node:
         self._stopping = threading.Event()
         self._doorbell, self._button = os.pipe()
         loops: dict[str, Callable[[], None]] = {"drain": self._drain, "wait": self._wait}
+        self._announced: list[float] = []  # written by the thread only, once it runs
         if mode == "wait":
+            self._connection.add_notify_handler(lambda notify: self._announced.append(float(notify.payload)))
             self._connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(bare_sql.CHANNEL)))
         self._thread = threading.Thread(target=loops[mode], daemon=True)
         self._thread.start()
@@ -65,6 +67,7 @@ class Node:
         """Sleep until a notification or the next due time, and take what is ready then."""
         dues: list[float] = []
         while not self._stopping.is_set():
+            dues += self._notified()  # the socket says nothing of what was read while a statement ran
             wait = max(0.0, min(dues) - time.time()) if dues else 60.0
             select.select([self._connection.pgconn.socket, self._doorbell], [], [], wait)
             dues += self._notified()
@@ -84,9 +87,9 @@ class Node:
     def _notified(self) -> list[float]:
         """Give the due times of jobs that were announced, 0 for those that are ready."""
         self._connection.pgconn.consume_input()
-        found = []
         while (notify := self._connection.pgconn.notifies()) is not None:
-            found.append(float(notify.extra))
+            self._announced.append(float(notify.extra))
+        found, self._announced = self._announced, []
         return found
 
 
