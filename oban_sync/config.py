@@ -16,7 +16,7 @@ from typing import Any
 
 from oban_sync import codec
 from oban_sync.errors import ArgsError, ConfigError
-from oban_sync.job import MAX_NAME
+from oban_sync.job import ENDED, MAX_NAME
 from oban_sync.pace import MAX_READY
 
 Check = Callable[[str, Any], Any]
@@ -39,6 +39,26 @@ class QueueConfig:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
 
+Ages = Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long jobs are kept after they ended.
+
+    Attributes:
+        interval: Seconds between two prunings.
+        limit: Most jobs that one statement deletes.
+        ages: Seconds by state; None: for ever.
+        queues: The same for queues that have ages of their own.
+    """
+
+    interval: float
+    limit: int
+    ages: Ages
+    queues: Mapping[str, Ages]
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """The checked options of one instance."""
@@ -51,6 +71,10 @@ class Config:
     stage_interval: float
     stage_limit: int
     rescue_after: float
+    leadership: bool
+    retention: Retention | None
+    refresh_interval: float
+    refresh_age: float
     notifier_dsn: str | None
     max_args_bytes: int
 
@@ -139,6 +163,32 @@ def mapping(name: str, value: Any) -> dict[str, Any]:
     return dict(value)
 
 
+def mapping_or_false(name: str, value: Any) -> dict[str, Any] | bool:
+    """Check a table of options, or a truth value for the defaults or none."""
+    return value if isinstance(value, bool) else mapping(name, value)
+
+
+def ages(name: str, value: Any) -> dict[str, float | None]:
+    """Check how long jobs are kept: seconds for every state, or by state; `"infinity"` is for ever.
+
+    Example:
+        >>> ages("max_age", {"completed": 3600, "discarded": "infinity"})
+        {'completed': 3600.0, 'discarded': None}
+    """
+    given = value if isinstance(value, Mapping) else dict.fromkeys(ENDED, value)
+    if unknown := given.keys() - set(ENDED):
+        raise ConfigError(f"expected states of {name} out of {', '.join(ENDED)}, got {', '.join(map(str, unknown))}")
+    return {
+        str(state): None if age == "infinity" else positive(name if given is not value else f"{name}.{state}", age)
+        for state, age in given.items()
+    }
+
+
+def queue_ages(name: str, value: Any) -> dict[str, dict[str, float | None]]:
+    """Check ages by queue."""
+    return {_queue_name(queue): ages(f"{name}.{queue}", given) for queue, given in mapping(name, value).items()}
+
+
 OPTIONS: dict[str, Option] = {
     "dsn": Option(text, "OBAN_DSN"),
     "name": Option(text, None, "Oban"),
@@ -149,6 +199,9 @@ OPTIONS: dict[str, Option] = {
     "stager": Option(mapping),
     "lifeline": Option(mapping),
     "notifier": Option(mapping),
+    "leadership": Option(boolean),
+    "pruner": Option(mapping_or_false),
+    "refresher": Option(mapping),
     "pool_min_size": Option(positive_integer, "OBAN_POOL_MIN_SIZE", 1),
     "pool_max_size": Option(positive_integer, "OBAN_POOL_MAX_SIZE", 10),
     "pool_timeout": Option(positive, "OBAN_POOL_TIMEOUT", 30.0),
@@ -161,7 +214,16 @@ _PARTS: dict[str, dict[str, Option]] = {
     "stager": {"interval": Option(positive, None, 1.0), "limit": Option(positive_integer, None, 20_000)},
     "lifeline": {"rescue_after": Option(positive, None, 300.0)},
     "notifier": {"dsn": Option(text)},
+    "pruner": {
+        "interval": Option(positive, None, 60.0),
+        "limit": Option(positive_integer, None, 20_000),
+        "max_age": Option(ages, None, {}),
+        "queues": Option(queue_ages, None, {}),
+    },
+    "refresher": {"interval": Option(positive, None, 15.0), "max_age": Option(positive, None, 60.0)},
 }
+MAX_AGE = 86_400.0
+"""Seconds that jobs are kept after they ended, where nothing else is said."""
 
 
 def load(path: str | Path | None = None, **given: Any) -> dict[str, Any]:
@@ -196,6 +258,9 @@ def config(
     stager: Any = None,
     lifeline: Any = None,
     notifier: Any = None,
+    leadership: Any = None,
+    pruner: Any = None,
+    refresher: Any = None,
     max_args_bytes: Any = codec.MAX_BYTES,
 ) -> Config:
     """Check the arguments of an instance.
@@ -204,15 +269,21 @@ def config(
         ConfigError: One of them cannot work.
     """
     stage = _part("stager", stager)
+    refresh = _part("refresher", refresher)
+    ours = OPTIONS["queues"].check("queues", queues or {})
     return Config(
         name=text("name", "Oban" if name is None else name),
         node=default_node() if node is None else text("node", node),
         prefix="public" if prefix is None else prefix,
-        queues=OPTIONS["queues"].check("queues", queues or {}),
+        queues=ours,
         shutdown_grace_period=grace("shutdown_grace_period", shutdown_grace_period),
         stage_interval=stage["interval"],
         stage_limit=stage["limit"],
         rescue_after=_part("lifeline", lifeline)["rescue_after"],
+        leadership=bool(ours) if leadership is None else boolean("leadership", leadership),
+        retention=_retention(pruner),
+        refresh_interval=refresh["interval"],
+        refresh_age=refresh["max_age"],
         notifier_dsn=_part("notifier", notifier)["dsn"],
         max_args_bytes=positive_integer("max_args_bytes", max_args_bytes),
     )
@@ -242,6 +313,15 @@ def _part(name: str, given: Any) -> dict[str, Any]:
         key: option.check(f"{name}.{key}", values[key]) if key in values else option.default
         for key, option in options.items()
     }
+
+
+def _retention(given: Any) -> Retention | None:
+    if given is False:
+        return None
+    part = _part("pruner", None if given is True else given)
+    everywhere = {**dict.fromkeys(map(str, ENDED), MAX_AGE), **part["max_age"]}
+    own = {queue: {**everywhere, **kept} for queue, kept in part["queues"].items()}
+    return Retention(part["interval"], part["limit"], everywhere, own)
 
 
 def _from_file(path: str | Path | None) -> dict[str, Any]:

@@ -41,6 +41,7 @@ class JobState(StrEnum):
 
 
 STATES: dict[str, JobState] = {str(state): state for state in JobState}
+ENDED = (JobState.COMPLETED, JobState.CANCELLED, JobState.DISCARDED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,11 @@ class Oban:
         stager: `interval`, the longest seconds between two looks for due jobs; `limit`, most jobs a look stages.
         lifeline: `rescue_after`, seconds after which a job of another Oban's dead node is taken back.
         notifier: `dsn`, a direct way to the database where the usual one goes through a transaction pooler.
+        leadership: Whether this node may lead, by default where it runs queues. The leader prunes and enqueues periodic
+            jobs.
+        pruner: `max_age`, seconds that ended jobs are kept, or such by state; `queues`, the same by queue; `interval`,
+            seconds between two prunings; `limit`, most jobs that a statement deletes. False: keep all.
+        refresher: `interval` and `max_age`, seconds after which a silent queue of another Oban's is forgotten.
         max_args_bytes: Most bytes of one job's args as JSON.
 
     Raises:
@@ -66,6 +71,9 @@ class Oban:
         stager: dict[str, Any] | None = None,
         lifeline: dict[str, Any] | None = None,
         notifier: dict[str, Any] | None = None,
+        leadership: bool | None = None,
+        pruner: dict[str, Any] | bool | None = None,
+        refresher: dict[str, Any] | None = None,
         max_args_bytes: int = 1_000_000,
     ) -> None:
         self._config = config.config(
@@ -77,6 +85,9 @@ class Oban:
             stager=stager,
             lifeline=lifeline,
             notifier=notifier,
+            leadership=leadership,
+            pruner=pruner,
+            refresher=refresher,
             max_args_bytes=max_args_bytes,
         )
         self._names_node = node is None
@@ -128,6 +139,12 @@ class Oban:
         return self._config.name
 
     @property
+    def is_leader(self) -> bool:
+        """Whether this node leads those of its name now: one at most does, and none for some seconds after it died."""
+        service = self._service
+        return service is not None and service.process == os.getpid() and service.leads()
+
+    @property
     def running(self) -> bool:
         """Whether queues run in this process."""
         return self._service is not None and self._service.process == os.getpid()
@@ -150,7 +167,8 @@ class Oban:
             SchemaMissing: The tables are not installed.
             DatabaseUnavailable: PostgreSQL cannot be reached.
         """
-        if self._config.queues and not self.running and mode.active() is None:
+        wanted = bool(self._config.queues) or self._config.leadership
+        if wanted and not self.running and mode.active() is None:
             with self._starting.setdefault(os.getpid(), threads.Lock()):
                 if not self.running:
                     self._service = self._serve()

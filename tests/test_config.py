@@ -12,7 +12,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from oban_sync import Oban, config
-from oban_sync.config import OPTIONS, QueueConfig, load
+from oban_sync.config import OPTIONS, QueueConfig, Retention, load
 from oban_sync.errors import ConfigError, ObanError
 
 
@@ -181,6 +181,20 @@ def test_a_value_that_cannot_work_is_named_with_where_it_came_from(
         ({"stager": 5}, "expected stager to be a table of options, got 5"),
         ({"lifeline": {"rescue_after": -1}}, "expected lifeline.rescue_after to be positive, got -1"),
         ({"notifier": {"dsn": 5}}, "expected notifier.dsn to be a str that is not blank, got 5"),
+        ({"leadership": "maybe"}, "expected leadership to be true or false, got 'maybe'"),
+        ({"pruner": 5}, "expected pruner to be a table of options, got 5"),
+        ({"pruner": {"interval": 0}}, "expected pruner.interval to be positive, got 0"),
+        ({"pruner": {"limit": 0}}, "expected pruner.limit to be positive, got 0"),
+        ({"pruner": {"max_age": -1}}, "expected pruner.max_age to be positive, got -1"),
+        ({"pruner": {"max_age": "never"}}, "expected pruner.max_age to be a number, got 'never'"),
+        ({"pruner": {"max_age": {"completed": 0}}}, "expected pruner.max_age.completed to be positive, got 0"),
+        (
+            {"pruner": {"max_age": {"executing": 1}}},
+            "expected states of pruner.max_age out of completed, cancelled, discarded, got executing",
+        ),
+        ({"pruner": {"queues": {"mail": {"done": 1}}}}, "expected states of pruner.queues.mail out of completed,"),
+        ({"pruner": {"queues": {"": 1}}}, "expected queue to be a str that is not blank"),
+        ({"refresher": {"max_age": 0}}, "expected refresher.max_age to be positive, got 0"),
         ({"max_args_bytes": 0}, "expected max_args_bytes to be positive, got 0"),
         ({"max_args_bytes": 10**400}, "expected max_args_bytes to be a number, got 1000"),
     ],
@@ -198,8 +212,26 @@ def test_an_instance_has_the_defaults_of_oban() -> None:
     made = config.config()
     assert (made.name, made.prefix, made.queues, made.shutdown_grace_period) == ("Oban", "public", {}, 15.0)
     assert (made.stage_interval, made.stage_limit, made.rescue_after) == (1.0, 20_000, 300.0)
+    assert (made.refresh_interval, made.refresh_age, made.leadership) == (15.0, 60.0, False)
+    ages = {"completed": 86_400.0, "cancelled": 86_400.0, "discarded": 86_400.0}
+    assert made.retention == Retention(60.0, 20_000, ages, {})
     assert (made.notifier_dsn, made.max_args_bytes) == (None, 1_000_000)
     assert made.node == f"{socket.gethostname()}.{os.getpid()}"
+
+
+def test_who_runs_queues_takes_part_in_elections_unless_told_otherwise() -> None:
+    assert config.config(queues={"default": 1}).leadership
+    assert not config.config(queues={"default": 1}, leadership=False).leadership
+    assert config.config(leadership=True).leadership
+
+
+def test_the_pruner_takes_ages_of_states_and_queues_or_false() -> None:
+    assert config.config(pruner=False).retention is None
+    assert config.config(pruner=True).retention == config.config().retention
+    kept = config.config(pruner={"max_age": {"completed": 60}, "queues": {"mail": {"discarded": "infinity"}}}).retention
+    assert kept is not None
+    assert kept.ages == {"completed": 60.0, "cancelled": 86_400.0, "discarded": 86_400.0}
+    assert kept.queues == {"mail": {"completed": 60.0, "cancelled": 86_400.0, "discarded": None}}
 
 
 def test_queues_take_numbers_tables_and_text() -> None:

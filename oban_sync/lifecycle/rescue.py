@@ -58,6 +58,13 @@ def clean(link: Link, statements: Statements, queues: Iterable[str]) -> None:
         link.execute(statements["discard_exhausted_jobs"], {"queue": queue})
 
 
+def forget_lost(link: Link, statements: Statements, *, max_age: float) -> None:
+    """Forget queues of other libraries' nodes that are silent for `max_age` seconds and hold no job."""
+    with telemetry.span("oban.refresher.cleanup") as collector:
+        lost = link.execute(statements["delete_lost_producers"], {"max_age": max_age})
+        collector.add({"cleanup_count": len(lost)})
+
+
 def reconcile(link: Link, statements: Statements, owner: str, known: Callable[[], set[tuple[int, int]]]) -> int:
     """Hand back what an owner holds without knowing: jobs of a fetch whose answer was lost.
 

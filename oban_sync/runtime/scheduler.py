@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from oban_sync import clock
 from oban_sync.lifecycle import rescue, stage
 from oban_sync.runtime import threads
+from oban_sync.runtime.duties import Duty
 from oban_sync.runtime.heartbeat import Heartbeat
 from oban_sync.runtime.producer import Producer
 from oban_sync.store.connection import Link
@@ -22,15 +23,6 @@ logger = logging.getLogger(__name__)
 
 RESCUE_SECONDS = 2.0
 CLEAN_SECONDS = 60.0
-
-
-class Duty:
-    """Something done again and again; `due` is written by the scheduler thread only."""
-
-    def __init__(self, seconds: float, act: Callable[[], None]) -> None:
-        self.seconds = seconds
-        self.act = act
-        self.due = 0.0
 
 
 class Scheduler:
@@ -142,7 +134,7 @@ class Scheduler:
             stage.notify(self._link, self._statements, elsewhere)
 
     def _rescue(self) -> None:
-        if not self._heartbeat.may_judge():
+        if not self._producers or not self._heartbeat.may_judge():
             return
         judge = next(iter(self._producers.values())).place.owner
         rescue.rescue(self._link, self._statements, judge=judge, rescue_after=self._rescue_after)

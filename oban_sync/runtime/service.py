@@ -20,6 +20,7 @@ from oban_sync.runtime.heartbeat import Heartbeat
 from oban_sync.runtime.notifier import Notifier
 from oban_sync.runtime.producer import Producer
 from oban_sync.runtime.scheduler import Scheduler
+from oban_sync.runtime.steward import Steward
 from oban_sync.store.connection import Link
 from oban_sync.store.source import Source
 from oban_sync.store.statements import OWNER_MARK, Statements
@@ -54,14 +55,23 @@ class Service:
         self._heartbeat = self._beating(owners)
         self.producers = {queue: self._producing(queue, owner) for owner, queue in owners.items()}
         self._scheduler = self._scheduling()
+        self._steward = self._stewarding()
         self._notifier = Notifier(
             self._name,
             link=self._link("notifier", direct=True),
-            handlers={statements.insert_channel: self._inserted, statements.due_channel: self._scheduler.due_at},
+            handlers={
+                statements.insert_channel: self._inserted,
+                statements.due_channel: self._scheduler.due_at,
+                statements.leader_channel: self._resigned,
+            },
             reconnected=self._look,
         )
         self._notifier.wait(LISTEN_SECONDS)
         _watch_exit(self)
+
+    def leads(self) -> bool:
+        """Say whether this node is the leader."""
+        return self._steward is not None and self._steward.leads()
 
     def stop(self, *, grace: float | None, exiting: bool) -> None:
         """Fetch nothing more, wait for the jobs that run, and end.
@@ -79,7 +89,9 @@ class Service:
             self._end()
         elif exiting:
             handing = threads.spawn(f"{self._name}-hand-back", self._hand_back)
-            if threads.join_all([handing], clock.monotonic() + HAND_BACK_SECONDS):
+            until = clock.monotonic() + HAND_BACK_SECONDS
+            threads.join_all(self._stewards(), until)
+            if threads.join_all([handing], until):
                 logger.error("could not hand jobs back in %g s, other nodes will take them", HAND_BACK_SECONDS)
         else:
             unfinished = [job.id for producer in self.producers.values() for job in producer.queue.running()]
@@ -103,6 +115,8 @@ class Service:
     def _stop_fetching(self) -> None:
         assert self._scheduler is not None  # noqa: S101 - set by the constructor
         self._scheduler.stop()
+        if self._steward is not None:
+            self._steward.stop()
         for producer in self.producers.values():
             producer.stop()
 
@@ -124,7 +138,9 @@ class Service:
             return
         self._heartbeat.stop()
         self._notifier.stop()
-        threads.join_all([self._heartbeat.thread, self._notifier.thread], clock.monotonic() + LISTEN_SECONDS)
+        threads.join_all(
+            [*self._stewards(), self._heartbeat.thread, self._notifier.thread], clock.monotonic() + LISTEN_SECONDS
+        )
         _services.discard(self)
         self._ended.set()
 
@@ -179,6 +195,14 @@ class Service:
             heartbeat=self._heartbeat,
         )
 
+    def _stewarding(self) -> Steward | None:
+        if not self._config.leadership:
+            return None
+        return Steward(self._name, self._config, link=self._link("steward"), statements=self._statements)
+
+    def _stewards(self) -> list[threads.Thread]:
+        return [] if self._steward is None else [self._steward.thread]
+
     def _link(self, role: str, *, direct: bool = False) -> Link:
         dsn = self._config.notifier_dsn if direct else None
         name = f"oban_sync:{self._config.node}:{role}"[:63]
@@ -192,6 +216,10 @@ class Service:
         producer = self.producers.get(payload["queue"])
         if producer is not None:
             producer.look()
+
+    def _resigned(self, payload: Any) -> None:
+        if self._steward is not None and payload["name"] == self._config.name:
+            self._steward.contend()
 
     def _delayed(self, seconds: float) -> None:
         if self._scheduler is not None:

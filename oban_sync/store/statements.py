@@ -49,6 +49,7 @@ class Statements:
         self.prefix = check_prefix(prefix)
         self.insert_channel = f"{prefix}.oban_insert"
         self.due_channel = f"{prefix}.oban_sync_due"
+        self.leader_channel = f"{prefix}.oban_leader"
         self._texts = {name: self.render(template) for name, template in _templates().items()}
 
     def __getitem__(self, name: str) -> str:
@@ -72,6 +73,7 @@ class Statements:
                 prefix=sql.Literal(self.prefix),
                 insert_channel=sql.Literal(self.insert_channel),
                 due_channel=sql.Literal(self.due_channel),
+                leader_channel=sql.Literal(self.leader_channel),
                 lock_class=sql.SQL(cast(Any, str(LOCK_CLASS))),
                 owner_pattern=sql.Literal(OWNER_MARK + "-%%"),
             )
