@@ -18,6 +18,14 @@ class JobError(ObanError, ValueError):
     """A job's field has a value that cannot be stored or run; nothing was written."""
 
 
+class JobNotFound(JobError):
+    """No job has that id; nothing was written."""
+
+
+class FilterError(ObanError, ValueError):
+    """What was passed to choose jobs by cannot choose any, or would choose all; nothing was read or written."""
+
+
 class ArgsError(JobError):
     """A value in a job's args or meta cannot be stored as JSON; the message names its path."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -211,9 +212,10 @@ class Job:
         self._delay: tuple[datetime, float] | None = None
         self._context: RunContext | None = None
         if _validate:
-            self._check(scheduled_in=scheduled_in, schedule_in=schedule_in)
+            self._check()
+            self._maybe_schedule({"scheduled_in": scheduled_in, "schedule_in": schedule_in})
 
-    def _check(self, **delays: float | timedelta | None) -> None:
+    def _check(self) -> None:
         self.state = _state(self.state)
         self.tags = _tags(self.tags)
         _check_name("queue", self.queue)
@@ -221,10 +223,10 @@ class Job:
         _check_integer("max_attempts", self.max_attempts, 1, MAX_ATTEMPTS, "max_attempts must be greater than 0")
         _check_integer("priority", self.priority, 0, 9, "priority must be between 0 and 9")
         _check_integer("attempt", self.attempt, 0, self.max_attempts, "attempt must be between 0 and max_attempts")
-        if self.scheduled_at is not None or any(delay is not None for delay in delays.values()):
-            self._schedule(delays)
 
-    def _schedule(self, delays: dict[str, float | timedelta | None]) -> None:
+    def _maybe_schedule(self, delays: dict[str, float | timedelta | None]) -> None:
+        if self.scheduled_at is None and all(delay is None for delay in delays.values()):
+            return
         schedule.only_one({**delays, "scheduled_at": self.scheduled_at})
         for name, delay in delays.items():
             if delay is not None:
@@ -234,6 +236,37 @@ class Job:
         if self._delay is None and self.scheduled_at is not None:
             self.scheduled_at = schedule.instant(self.scheduled_at)
         self.state = JobState.SCHEDULED if self.state == JobState.AVAILABLE else self.state
+
+    def update(self, changes: Mapping[str, Any]) -> Job:
+        """Change fields of this object, checked as those of a new job are; `Oban.update_job` changes the row.
+
+        Args:
+            changes: Of `args`, `max_attempts`, `meta`, `priority`, `queue`, `tags`, `worker`, and one of
+                `scheduled_at`, `scheduled_in` and `schedule_in`.
+
+        Returns:
+            The same job.
+
+        Raises:
+            JobError: A field is none of these, or has a value that cannot be stored; nothing was changed.
+
+        Example:
+            >>> Job("myapp.Email").update({"priority": 3, "tags": ["VIP"]}).tags
+            ['vip']
+        """
+        if unknown := [name for name in changes if name not in UPDATABLE]:
+            raise JobError(f"expected changes of {', '.join(sorted(UPDATABLE))}, got {', '.join(map(str, unknown))}")
+        times = {name: changes[name] for name in schedule.KEYS if changes.get(name) is not None}
+        changed = copy(self)
+        for name in changes.keys() - schedule.KEYS:
+            setattr(changed, name, changes[name])
+        changed._check()
+        if times:
+            changed.scheduled_at, changed._delay = times.pop("scheduled_at", None), None
+            changed._maybe_schedule(times)
+        for name in Job.__slots__:
+            setattr(self, name, getattr(changed, name))
+        return self
 
     @property
     def delay(self) -> float | None:
@@ -311,6 +344,9 @@ class Job:
 
     __str__ = __repr__
 
+
+UPDATABLE = frozenset({"args", "max_attempts", "meta", "priority", "queue", "tags", "worker", *schedule.KEYS})
+"""Names that `Job.update` and `Oban.update_job` take."""
 
 FIELDS = frozenset(Job.__slots__) - {"_context", "_delay", "extra"} | frozenset(schedule.KEYS)
 """Names that `new` and `enqueue` take as overrides of a job's fields."""

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from contextlib import AbstractContextManager, closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self, Unpack
 
 from oban_sync import clock, config, instances, mode, telemetry
 from oban_sync.errors import ConfigError, JobError
 from oban_sync.job import Job
-from oban_sync.lifecycle import bulk, enqueue, inline
+from oban_sync.lifecycle import bulk, control, enqueue, inline, query
+from oban_sync.lifecycle.control import Changes
+from oban_sync.lifecycle.query import Filters
 from oban_sync.runtime import threads
 from oban_sync.runtime.announcer import Announcer
 from oban_sync.runtime.service import Service
 from oban_sync.store import handles, schema
 from oban_sync.store.connection import ConnectionPool, create_pool
+from oban_sync.store.filters import Chosen
+from oban_sync.store.handles import Handle
 from oban_sync.store.source import Source
 from oban_sync.store.statements import Statements
 
@@ -264,6 +268,189 @@ class Oban:
     def _statements(self) -> Statements:
         """The statements for our tables; in a testing mode they go by the clock of this process."""
         return self._tables if mode.active() is None else self._tables.at(clock.now())
+
+    def get_job(self, job_id: int, *, conn: Any = None) -> Job | None:
+        """Give the job of that id, or None.
+
+        Args:
+            job_id: Its id.
+            conn: As for `enqueue`; so for all that follow.
+
+        Raises:
+            JobError: That is no id.
+        """
+        found = self.list_jobs(conn=conn, ids=[query.job_id(job_id)])
+        return found[0] if found else None
+
+    def list_jobs(
+        self,
+        *,
+        after: int | None = None,
+        limit: int = 100,
+        order: Literal["asc", "desc"] = "asc",
+        conn: Any = None,
+        **filters: Unpack[Filters],
+    ) -> list[Job]:
+        """Give a page of the jobs that fit all filters, in the order of their ids.
+
+        Args:
+            after: Id of the last job of the page before.
+            limit: Most jobs of a page.
+            order: asc, the oldest first, or desc.
+            conn: As for `enqueue`.
+            **filters: `ids`, `state`, `queue` and `worker` (one or several), `tags` (all of them), `args` and `meta`
+                (what they hold), and ranges of times such as `inserted_at=(start, None)`.
+
+        Raises:
+            FilterError: A filter cannot choose jobs.
+        """
+        chosen = query.choose(None, filters, every=True)
+        paged = query.page(chosen, after=after, limit=limit, order=order)
+        with self._handle(conn) as handle:
+            return query.select(handle, self._statements, paged, order=order)
+
+    def count_jobs(self, *, conn: Any = None, **filters: Unpack[Filters]) -> int:
+        """Count the jobs that fit all filters, those of `list_jobs`."""
+        chosen = query.choose(None, filters, every=True)
+        with self._handle(conn) as handle:
+            return query.count(handle, self._statements, chosen)
+
+    def retry_job(self, job: Job | int, *, conn: Any = None) -> None:
+        """Make a job available now, with one attempt more if it has none left; one that is or runs is left alone.
+
+        Args:
+            job: A job that was enqueued, or its id.
+            conn: As for `enqueue`.
+
+        Raises:
+            JobError: The job was not enqueued yet.
+        """
+        self.retry_many_jobs([job], conn=conn)
+
+    def retry_many_jobs(
+        self, jobs: Iterable[Job | int] | None = None, *, conn: Any = None, **filters: Unpack[Filters]
+    ) -> int:
+        """Make jobs available now, as `retry_job` does, and count them.
+
+        Args:
+            jobs: Jobs or ids; None: all that fit the filters.
+            conn: As for `enqueue`.
+            **filters: As for `list_jobs`.
+
+        Raises:
+            JobError: One of the jobs was not enqueued yet.
+            FilterError: Neither jobs nor filters are given, or a filter cannot choose jobs.
+        """
+        return self._control(control.retry, jobs, filters, conn)
+
+    def cancel_job(self, job: Job | int, *, conn: Any = None) -> None:
+        """Cancel a job that has not ended.
+
+        One that runs is not stopped: `job.cancelled()` turns true where it runs, and its row holds the time in
+        `meta.cancel_attempted_at`.
+
+        Args:
+            job: A job that was enqueued, or its id.
+            conn: As for `enqueue`.
+
+        Raises:
+            JobError: The job was not enqueued yet.
+        """
+        self.cancel_many_jobs([job], conn=conn)
+
+    def cancel_many_jobs(
+        self, jobs: Iterable[Job | int] | None = None, *, conn: Any = None, **filters: Unpack[Filters]
+    ) -> int:
+        """Cancel jobs that have not ended, as `cancel_job` does, and count them; arguments as for `retry_many_jobs`."""
+        return self._control(control.cancel, jobs, filters, conn)
+
+    def delete_job(self, job: Job | int, *, conn: Any = None) -> None:
+        """Delete a job; one that runs is left alone.
+
+        Args:
+            job: A job that was enqueued, or its id.
+            conn: As for `enqueue`.
+
+        Raises:
+            JobError: The job was not enqueued yet.
+        """
+        self.delete_many_jobs([job], conn=conn)
+
+    def delete_many_jobs(
+        self, jobs: Iterable[Job | int] | None = None, *, conn: Any = None, **filters: Unpack[Filters]
+    ) -> int:
+        """Delete jobs that do not run, and count them; arguments as for `retry_many_jobs`."""
+        return self._control(control.delete, jobs, filters, conn)
+
+    def update_job(self, job: Job | int, changes: Changes, *, conn: Any = None) -> Job:
+        """Change fields of a job, whose row is locked meanwhile.
+
+        Args:
+            job: A job that was enqueued, or its id.
+            changes: Fields to values, as for `Job.update`, or a function that gives them for the job as it is now.
+            conn: As for `enqueue`; the row stays locked until your transaction ends.
+
+        Returns:
+            The job as it is now; an object that was given is written over.
+
+        Raises:
+            JobNotFound: The job is not there.
+            JobError: A value cannot be stored; nothing was written.
+        """
+        return self.update_many_jobs([job], changes, conn=conn)[0]
+
+    def update_many_jobs(
+        self, jobs: Iterable[Job | int] | None, changes: Changes, *, conn: Any = None, **filters: Unpack[Filters]
+    ) -> list[Job]:
+        """Change fields of jobs, as `update_job` does, all of them or none.
+
+        Args:
+            jobs: Jobs or ids; None: all that fit the filters.
+            changes: As for `update_job`; a function is called once a job.
+            conn: As for `enqueue`.
+            **filters: As for `list_jobs`. Beside them, `jobs` may name some that do not fit or are not there.
+
+        Returns:
+            The jobs in the order given, or of their ids.
+
+        Raises:
+            JobNotFound: One of the jobs is not there.
+            JobError: A value cannot be stored; nothing was written.
+            FilterError: As for `retry_many_jobs`.
+        """
+        named = query.listed(jobs)
+        chosen = query.choose(named, filters)
+        most = self._config.max_args_bytes
+        with self._transaction(conn) as handle:
+            return control.update(
+                handle, self._statements, chosen, changes, jobs=named, partial=bool(filters), max_bytes=most
+            )
+
+    def _control(
+        self,
+        act: Callable[[Handle, Statements, Chosen], int],
+        jobs: Iterable[Job | int] | None,
+        filters: Filters,
+        conn: Any,
+    ) -> int:
+        chosen = query.choose(query.listed(jobs), filters)
+        with self._handle(conn) as handle:
+            return act(handle, self._statements, chosen)
+
+    def _handle(self, conn: Any) -> AbstractContextManager[Handle]:
+        """Give a way to run one statement: in the caller's transaction, or in one of its own."""
+        return self._source.handle() if conn is None else nullcontext(handles.adapt(conn))
+
+    @contextmanager
+    def _transaction(self, conn: Any) -> Iterator[Handle]:
+        """Lend a way to run several statements, of which all are done or none."""
+        if conn is None:
+            with self._source.transaction_handle() as handle:
+                yield handle
+        else:
+            handle = handles.adapt(conn)
+            with handle.atomic():
+                yield handle
 
     def _connection(self) -> AbstractContextManager[Any]:
         """Lend a connection of the pool or engine, in a transaction that commits at the end of the block."""

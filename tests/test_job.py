@@ -257,3 +257,28 @@ def test_inserted_at_of_ones_own_is_kept_in_utc(oban: Oban, db: Any) -> None:
     when = datetime(2020, 1, 1, 12, tzinfo=UTC)
     oban.enqueue(Job("w", inserted_at=when))
     assert db.execute("SELECT inserted_at FROM oban_jobs").fetchone() == (datetime(2020, 1, 1, 12),)
+
+
+# Updates -------------------------------------------------------------------------------------------------------------
+
+
+def test_an_update_changes_the_object_and_checks_it_as_a_new_one() -> None:
+    job = Job("w", scheduled_in=60)
+    assert job.update({"tags": [" B", "a"], "args": {"x": 1}, "worker": "v", "priority": 3}) is job
+    assert (job.tags, job.args, job.worker, job.priority, job.delay) == (["a", "b"], {"x": 1}, "v", 3, 60)
+    assert job.update({"scheduled_in": 90}).delay == 90
+    at = datetime(2040, 1, 1, tzinfo=UTC)
+    assert (job.update({"scheduled_at": at}).scheduled_at, job.delay, job.state) == (at, None, "scheduled")
+    assert Job("w").update({"schedule_in": timedelta(minutes=1)}).state == "scheduled"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"queue": " "}, {"priority": 10}, {"state": "completed"}, {"id": 1}, {"scheduled_in": 1, "schedule_in": 1}],
+    ids=str,
+)
+def test_an_update_that_is_refused_changes_nothing(changes: dict[str, Any]) -> None:
+    job = Job("w", id=7)
+    with pytest.raises(JobError):
+        job.update({"tags": ["a"], **changes})
+    assert (job.tags, job.queue, job.state, job.id, job.scheduled_at) == ([], "default", "available", 7, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -186,6 +187,30 @@ def selected(text: str) -> Job:
     for name in TIMES:
         values[name] = None if row[name] is None else _any_instant(row[name])
     return Job(**values, _validate=False)
+
+
+def changeable(job: Job, changed: Iterable[str], *, max_bytes: int) -> dict[str, Any]:
+    """Give those fields of a job that were changed, as its UPDATE reads them.
+
+    Raises:
+        ArgsError: Its args or meta cannot be stored.
+    """
+    row: dict[str, Any] = {"id": job.id}
+    for name in changed:
+        if name in ("args", "meta"):
+            row[name] = orjson.Fragment(codec.encode(getattr(job, name), what=name, max_bytes=max_bytes))
+        elif name in schedule.KEYS:
+            row.update({key: value for key, value in _times(job).items() if key != "inserted_at"})
+        else:
+            row[name] = getattr(job, name)
+    return row
+
+
+def copy_columns(source: Job, target: Job) -> Job:
+    """Write what the database says of a job into an object that stands for it."""
+    for name in COLUMNS:
+        setattr(target, name, getattr(source, name))
+    return target
 
 
 def _any_instant(text: str) -> datetime:

@@ -101,6 +101,16 @@ class Source:
                 if not connection.closed:
                     connection.set_autocommit(False)
 
+    @contextmanager
+    def transaction_handle(self) -> Iterator[Handle]:
+        """Lend a way to run statements in one transaction, which commits at the end of the block."""
+        with translated(), self.connection() as connection:
+            if self._pool is None:
+                yield on_engine(connection)
+                return
+            with connection.transaction():  # the pool may be one of connections in autocommit
+                yield adapt(connection, prepare=None)
+
     def link(self, name: str, *, dsn: str | None = None, lock_timeout: str = "0") -> Link:
         """Make a connection for a thread of ours; `dsn` names another way to the same database."""
         conninfo, kwargs = self.link_source() if dsn is None else (dsn, {})

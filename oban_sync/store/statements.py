@@ -50,6 +50,7 @@ class Statements:
         self.insert_channel = f"{prefix}.oban_insert"
         self.due_channel = f"{prefix}.oban_sync_due"
         self.leader_channel = f"{prefix}.oban_leader"
+        self.signal_channel = f"{prefix}.oban_signal"
         self._texts = {name: self.render(template) for name, template in _templates().items()}
 
     def __getitem__(self, name: str) -> str:
@@ -74,6 +75,9 @@ class Statements:
                 insert_channel=sql.Literal(self.insert_channel),
                 due_channel=sql.Literal(self.due_channel),
                 leader_channel=sql.Literal(self.leader_channel),
+                signal_channel=sql.Literal(self.signal_channel),
+                filters=sql.SQL("{filters}"),  # these two are filled in by filters.py
+                order=sql.SQL("{order}"),
                 lock_class=sql.SQL(cast(Any, str(LOCK_CLASS))),
                 owner_pattern=sql.Literal(OWNER_MARK + "-%%"),
             )

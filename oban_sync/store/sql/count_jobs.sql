@@ -1,0 +1,5 @@
+-- Count jobs.
+-- Locks nothing.
+SELECT count(*)
+FROM {schema}.oban_jobs AS j
+WHERE {filters}
