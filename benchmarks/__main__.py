@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from benchmarks import report
@@ -16,6 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
         1 if a check failed, so that a figure is missing; else 0.
     """
     options = parse(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the measured processes are ended too
     results = run(options)
     print(report.text(results))
     if options.json is not None:

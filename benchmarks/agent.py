@@ -1,6 +1,6 @@
 """The process in which a system works: it does what the measuring process asks for, one request a line.
 
-python -m benchmarks.agent benchmarks.systems.ours 'host=... dbname=...'
+python -m benchmarks.agent benchmarks.systems.ours 'host=... dbname=...' [VARIANT]
 """
 
 from __future__ import annotations
@@ -23,15 +23,19 @@ class Checked(TypedDict):
     """How the stored jobs ended.
 
     Attributes:
-        jobs: How many there are.
-        completed: How many of them completed, or of kind `mixed`, ended in the state that they should.
-        flawed: How many have another attempt than the first, or errors; of kind `mixed`, other ones than they should.
-        last: When the last one completed, seconds since 1970; None: none did.
+        jobs: How many are stored, ended or not.
+        unfinished: How many of them have not ended yet.
+        completed: How many of them completed, or of kind `mixed`, ended in the state that they should; None: the queue
+            keeps no jobs that ended, or not how.
+        flawed: How many have another attempt than the first, or errors; of kind `mixed`, other ones than they should;
+            None: the queue does not keep that.
+        last: When the last one completed, seconds since 1970; None: none did, or the queue does not keep that.
     """
 
     jobs: int
-    completed: int
-    flawed: int
+    unfinished: int
+    completed: int | None
+    flawed: int | None
     last: float | None
 
 
@@ -53,8 +57,9 @@ class System(Protocol):
     modes: ClassVar[tuple[str, ...]]
     """How it can run jobs: `drain` is for a full queue, `strict` for one with no more jobs in hand than slots, `wait`
     for an idle one, `paused` for one that runs nothing, `memory` for the most jobs of all, and `sleep`, `short` and
-    `mixed` are for jobs of that kind. `rows` says that its jobs are rows of Oban's table, in the queue of
-    `benchmarks.rows`, and that `check` looks at positive ids only.
+    `mixed` are for jobs of that kind. Some names say what else it is fit for: `idle`, to run in mode `wait` beside many
+    jobs that are due much later; `large`, to store 100,000 jobs in one call. `rows` says that its jobs are rows of
+    Oban's table, in the queue of `benchmarks.rows`, and that `check` looks at positive ids only.
     """
 
     def install(self) -> None:
@@ -97,11 +102,11 @@ class System(Protocol):
         raise NotImplementedError
 
 
-def main(module: str, dsn: str) -> None:
+def main(module: str, dsn: str, *variant: str) -> None:
     """Answer requests until the input ends."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what a library prints is no answer
-    system = importlib.import_module(module).make(dsn)
+    system = importlib.import_module(module).make(dsn, *variant)
     able = [name for name in OPERATIONS if hasattr(system, name)]
     print(json.dumps({"result": [*able, *system.modes]}), file=answers)
     for line in sys.stdin:

@@ -46,11 +46,12 @@ class Databases:
             connection.execute(sql.SQL("VACUUM (ANALYZE) {}").format(sql.SQL(", ").join(tables)))
             connection.execute("CHECKPOINT")  # so that none is likely to fall into the measurement
 
-    def setting(self, name: str) -> str:
-        """Give the value of a setting."""
-        row = self._connection.execute("SELECT current_setting(%s)", (name,)).fetchone()
-        assert row is not None
-        return str(row[0])
+    def describe(self) -> dict[str, str]:
+        """Give its version, and the settings that matter."""
+        return {
+            "PostgreSQL": self._setting("server_version"),
+            "settings": ", ".join(f"{name} = {self._setting(name)}" for name in SETTINGS),
+        }
 
     def postmaster(self) -> int | None:
         """Give the process of the server; None: it is not on this host, or hidden from us."""
@@ -65,6 +66,11 @@ class Databases:
         for name in self._names:
             self._connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
         self._connection.close()
+
+    def _setting(self, name: str) -> str:
+        row = self._connection.execute("SELECT current_setting(%s)", (name,)).fetchone()
+        assert row is not None
+        return str(row[0])
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,19 +14,16 @@ ROOT = Path(__file__).parent.parent
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def describe(setting: Callable[[str], str], cpus: frozenset[int]) -> dict[str, str]:
+def describe(cpus: frozenset[int]) -> dict[str, str]:
     """Give what a reader must know beside the figures."""
     usable = f"{os.cpu_count()} cores"
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    settings = ("shared_buffers", "fsync", "synchronous_commit")
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": _commit(),
         "machine": f"{_cpu_model()}, {usable}, {memory:.0f} GB, {platform.system()} {platform.release()}",
         "pinned to": ", ".join(map(str, sorted(cpus))) or "nothing",
         "load before": f"{os.getloadavg()[0]:.2f}",
-        "PostgreSQL": setting("server_version"),
-        "settings": ", ".join(f"{name} = {setting(name)}" for name in settings),
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
         "psycopg": f"{psycopg.__version__} ({psycopg.pq.__impl__})",
     }

@@ -6,6 +6,8 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import venvs
+from benchmarks.peers import PEERS
 from benchmarks.sizes import FULL, QUICK, Sizes
 
 SLOW = ("backlog", "snapshot", "memory")
@@ -24,11 +26,18 @@ class Options:
     json: Path | None
     write: bool
     cpus: frozenset[int]
+    peers: tuple[str, ...]
+    venvs: Path
 
 
 def parse(arguments: list[str] | None = None) -> Options:
     """Read the command line; an error ends the process with a message."""
-    found = _parser().parse_args(arguments)
+    parser = _parser()
+    found = parser.parse_args(arguments)
+    try:
+        peers = _peers(found.peers)
+    except ValueError as error:
+        parser.error(str(error))
     sizes = QUICK if found.quick else FULL
     if found.scale != 1:
         sizes = sizes.scaled(found.scale)
@@ -40,11 +49,15 @@ def parse(arguments: list[str] | None = None) -> Options:
         json=found.json,
         write=found.write or not (found.quick or found.workloads or found.scale != 1),
         cpus=frozenset(int(cpu) for cpu in found.cpus.split(",") if cpu),
+        peers=peers,
+        venvs=found.venvs,
     )
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m benchmarks", description="Measure oban_sync beside bare SQL.")
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks", description="Measure oban_sync beside bare SQL and other queues."
+    )
     parser.add_argument("workloads", nargs="*", metavar="workload", choices=(*GROUPS, []), help=", ".join(GROUPS))
     parser.add_argument("--quick", action="store_true", help="smaller sizes: done in two minutes, and less exact")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each figure; the median counts (3)")
@@ -53,4 +66,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--write", action="store_true", help="write RESULTS.md; a full run does so by itself")
     parser.add_argument("--dsn", help="measure on this server, as a user that may create databases (embedded)")
     parser.add_argument("--cpus", default="", metavar="0,1", help="pin the measured processes to these CPUs")
+    parser.add_argument("--peers", default="", metavar="A,B", help=f"other queues: {', '.join(PEERS)}, or all")
+    parser.add_argument("--venvs", type=Path, default=venvs.HOME, metavar="DIR", help=f"their homes ({venvs.HOME})")
     return parser
+
+
+def _peers(text: str) -> tuple[str, ...]:
+    """Read a list of peers.
+
+    Raises:
+        ValueError: It names one that is not known.
+    """
+    if text == "all":
+        return tuple(PEERS)
+    names = tuple(dict.fromkeys(name for name in text.split(",") if name))
+    unknown = [name for name in names if name not in PEERS]
+    if unknown:
+        raise ValueError(f"expected --peers to be of {', '.join(PEERS)}, or all, got {', '.join(unknown)}")
+    return names

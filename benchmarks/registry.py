@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from benchmarks.remote import SystemSpec
-from benchmarks.results import OURS, Figures
+from benchmarks.results import BARE, OURS, Figures
 from benchmarks.sizes import Sizes
 from benchmarks.subject import Subject
 from benchmarks.workloads.backlog import backlog
@@ -25,7 +25,7 @@ from benchmarks.workloads.snapshot import snapshot
 
 SYSTEMS: dict[str, SystemSpec] = {
     OURS: SystemSpec("benchmarks.systems.ours"),
-    "bare SQL": SystemSpec("benchmarks.systems.bare"),
+    BARE: SystemSpec("benchmarks.systems.bare"),
 }
 
 
@@ -38,16 +38,27 @@ class Workload:
         name: What it is, in words.
         unit: Of its figures.
         needs: Operations and modes that a system must have for it.
-        measure: Gives one figure, or several by name.
+        measure: Gives one figure, or several by name, of a system and so many jobs.
+        jobs: How many.
         compared: Whether a ratio of two systems says something.
+        shared: Whether a slow system is given fewer jobs, since only the rate counts.
+        step: Jobs come in multiples of it.
     """
 
     group: str
     name: str
     unit: str
     needs: tuple[str, ...]
-    measure: Callable[[Subject], float | Figures]
+    measure: Callable[[Subject, int], float | Figures]
+    jobs: int
     compared: bool = True
+    shared: bool = False
+    step: int = 1
+
+    def jobs_of(self, share: float) -> int:
+        """Say how many jobs a system of this share is given."""
+        wanted = self.jobs * share if self.shared else self.jobs
+        return max(1, round(wanted / self.step)) * self.step
 
 
 def workloads(sizes: Sizes) -> list[Workload]:
@@ -57,12 +68,12 @@ def workloads(sizes: Sizes) -> list[Workload]:
 
 def _storing(sizes: Sizes) -> list[Workload]:
     one_by_one = [
-        Workload("enqueue", f"enqueue, {shown}", "jobs/s", ("enqueue",), partial(enqueue, jobs=jobs, threads=threads))
+        _rate("enqueue", f"enqueue, {shown}", ("enqueue",), partial(enqueue, threads=threads), jobs)
         for threads, jobs, shown in ((1, sizes.enqueue, "1 thread"), (8, 2 * sizes.enqueue, "8 threads"))
     ]
     many = [
-        Workload("bulk", f"bulk, {size:,} a call", "jobs/s", ("bulk",), partial(bulk, jobs=sizes.bulk, size=size))
-        for size in (1_000, 10_000, 100_000)
+        _rate("bulk", f"bulk, {size:,} a call", ("bulk", *also), partial(bulk, size=size), sizes.bulk, size)
+        for size, also in ((1_000, ()), (10_000, ()), (100_000, ("large",)))
         if size <= max(1_000, sizes.bulk)
     ]
     return one_by_one + many
@@ -71,47 +82,57 @@ def _storing(sizes: Sizes) -> list[Workload]:
 def _draining(sizes: Sizes) -> list[Workload]:
     shapes = ((1, 10, "drain", ""), (1, 10, "strict", ", none held ready"), (2, 10, "drain", ""), (1, 50, "drain", ""))
     return [
-        Workload(
+        _rate(
             "drain",
             f"drain, {processes} x {slots} slots{shown}",
-            "jobs/s",
             ("start", mode),
-            partial(drain, jobs=sizes.drain, processes=processes, slots=slots, mode=mode),
+            partial(drain, processes=processes, slots=slots, mode=mode),
+            sizes.drain * processes,
         )
         for processes, slots, mode, shown in shapes
     ]
 
 
 def _running(sizes: Sizes) -> list[Workload]:
-    hurried = partial(short, jobs=sizes.short, slots=50)
-    asleep = partial(sleep, jobs=sizes.sleep, slots=50)
+    hurried, asleep = partial(short, slots=50), partial(sleep, slots=50)
     return [
-        Workload("short", "short 1 ms, 50 slots", "jobs/s", ("short",), hurried),
-        Workload("sleep", "sleep 10 ms, 50 slots, of the ideal", "", ("sleep",), asleep),
-        Workload("mixed", "mixed", "jobs/s", ("mixed",), partial(mixed, jobs=sizes.mixed)),
+        _rate("short", "short 1 ms, 50 slots", ("short",), hurried, sizes.short),
+        Workload("sleep", "sleep 10 ms, 50 slots, of the ideal", "", ("sleep",), asleep, sizes.sleep, shared=True),
+        Workload("mixed", "mixed", "jobs/s", ("mixed",), mixed, sizes.mixed),
     ]
 
 
 def _waiting(sizes: Sizes) -> list[Workload]:
-    near = partial(scheduled, jobs=sizes.scheduled, longest=sizes.scheduled_seconds, foreign=False)
-    far = partial(scheduled, jobs=sizes.scheduled, longest=sizes.scheduled_seconds, foreign=True)
-    unused = partial(idle, jobs=sizes.idle, seconds=sizes.idle_seconds)
+    near = partial(scheduled, longest=sizes.scheduled_seconds, foreign=False)
+    far = partial(scheduled, longest=sizes.scheduled_seconds, foreign=True)
+    unused = partial(idle, seconds=sizes.idle_seconds)
+    many = sizes.scheduled
     return [
-        Workload("latency", "latency", "ms", ("wait", "send"), partial(latency, jobs=sizes.latency)),
-        Workload("scheduled", "scheduled by the node, late", "ms", ("wait", "schedule"), near),
-        Workload("scheduled", "scheduled by another process, late", "ms", ("wait", "schedule"), far),
-        Workload("idle", "idle", "% of a core", ("wait",), unused, compared=False),
+        Workload("latency", "latency", "ms", ("wait", "send"), latency, sizes.latency),
+        Workload("scheduled", "scheduled by the node, late", "ms", ("wait", "schedule"), near, many),
+        Workload("scheduled", "scheduled by another process, late", "ms", ("wait", "schedule"), far, many),
+        Workload("idle", "idle", "% of a core", ("idle",), unused, sizes.idle, compared=False),
     ]
 
 
 def _living(sizes: Sizes) -> list[Workload]:
-    full = partial(backlog, jobs=sizes.drain, enqueued=sizes.enqueue, beside=sizes.backlog, seconds=sizes.idle_seconds)
-    held = partial(snapshot, jobs=sizes.snapshot, dead=sizes.dead, seconds=sizes.snapshot_seconds)
-    kept = partial(through, jobs=sizes.memory)
-    at_rest = partial(waiting, jobs=sizes.memory, seconds=sizes.idle_seconds)
+    full = partial(backlog, enqueued=sizes.enqueue, beside=sizes.backlog, seconds=sizes.idle_seconds)
+    held = partial(snapshot, dead=sizes.dead, seconds=sizes.snapshot_seconds)
+    at_rest = partial(waiting, seconds=sizes.idle_seconds)
     return [
-        Workload("backlog", "backlog", "jobs/s", ("rows", "drain", "wait", "enqueue"), full),
-        Workload("snapshot", "snapshot", "jobs/s", ("rows", "drain"), held),
-        Workload("memory", "memory of a node, jobs through it", "MB", ("memory",), kept, compared=False),
-        Workload("memory", "memory of an idle node", "MB", ("paused",), at_rest, compared=False),
+        _rate("backlog", "backlog", ("rows", "drain", "wait", "enqueue"), full, sizes.drain),
+        _rate("snapshot", "snapshot", ("rows", "drain"), held, sizes.snapshot),
+        Workload("memory", "memory of a node, jobs through it", "MB", ("memory",), through, sizes.memory, False),
+        Workload("memory", "memory of an idle node", "MB", ("paused",), at_rest, sizes.memory, False),
     ]
+
+
+def _rate(
+    group: str,
+    name: str,
+    needs: tuple[str, ...],
+    measure: Callable[[Subject, int], float | Figures],
+    jobs: int,
+    step: int = 1,
+) -> Workload:
+    return Workload(group, name, "jobs/s", needs, measure, jobs, shared=True, step=step)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,11 +30,15 @@ class SystemSpec:
         module: The module that has its `make`.
         python: Interpreter whose environment has the queue.
         strict: Whether a job that starts early is an error, not a property to be told.
+        variant: What else its `make` is given.
+        share: The part of the jobs that it is given where a rate is measured, so that a slow one ends in time.
     """
 
     module: str
     python: str = sys.executable
     strict: bool = True
+    variant: str = ""
+    share: float = 1.0
 
 
 class Agent:
@@ -48,11 +53,12 @@ class Agent:
     def __init__(self, spec: SystemSpec, dsn: str, cpus: set[int] | None = None) -> None:
         self._module = spec.module
         self._process = subprocess.Popen(
-            [spec.python, "-m", "benchmarks.agent", spec.module, dsn],
+            [spec.python, "-m", "benchmarks.agent", spec.module, dsn, *([spec.variant] if spec.variant else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,
             text=True,
+            start_new_session=True,
         )
         if cpus:
             os.sched_setaffinity(self._process.pid, cpus)
@@ -100,8 +106,8 @@ class Agent:
         return self.answer()
 
     def close(self) -> None:
-        """Have it end."""
-        self._process.kill()
+        """Have it end, and with it the processes that it started."""
+        os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()
 
 

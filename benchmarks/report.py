@@ -8,20 +8,22 @@ from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 
-from benchmarks.results import Result, Results
+from benchmarks.results import BARE, OURS, Result, Results
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 _LEGEND = """\
 Medians of {rounds} rounds, in each of which every system had its turn on the same server; *spread* is from the lowest
-to the highest. *Ratio* is oban_sync divided by that system, the median of the rounds' own ratios: above 1 is better for
-jobs a second, below 1 for times. Compare ratios: figures change with the machine, and with what else it does.
+to the highest. *Ours* and *bare* are the system's figure divided by that of oban_sync and of bare SQL, the medians of
+the rounds' own ratios: above 1 is better for jobs a second, below 1 for times. *Jobs* is how many were stored or run in
+a round; a slow system gets fewer of them where a rate is measured. Compare ratios: figures change with the machine, and
+with what else it does.
 """
 
 
 def text(results: Results) -> str:
     """Give a table for a terminal."""
     rows = [[result.workload, result.system, *_figures(results, result)] for result in results]
-    widths = [max(len(row[column]) for row in rows) for column in range(5)] if rows else []
+    widths = [max(len(row[column]) for row in rows) for column in range(7)] if rows else []
     lines = []
     for name, system, *figures in rows:
         right = "  ".join(figure.rjust(width) for figure, width in zip(figures, widths[2:], strict=True))
@@ -36,8 +38,10 @@ def markdown(results: Results) -> str:
     parts.append("\n".join(f"- {name}: {value}" for name, value in results.machine.items()) + "\n")
     for group, members in groupby(results, attrgetter("group")):
         parts.append(f"## {group}\n\n" + "\n".join(_table(results, members)) + "\n")
-    if results.problems:
-        parts.append("## Problems\n\n" + "\n".join(f"- {problem}" for problem in results.problems) + "\n")
+    skipped = [f"{name}: {reason}" for name, reason in results.skipped.items()]
+    for title, items in (("Notes", results.notes), ("Skipped", skipped), ("Problems", results.problems)):
+        if items:
+            parts.append(f"## {title}\n\n" + "\n".join(f"- {item}" for item in items) + "\n")
     return "\n".join(parts)
 
 
@@ -48,22 +52,28 @@ def write_markdown(results: Results) -> None:
 
 def write_json(results: Results, path: Path) -> None:
     """Write the rows, and beside them the machine and what went wrong."""
-    found = {"machine": results.machine, "problems": results.problems, "rows": results.rows()}
+    found = {
+        "machine": results.machine,
+        "problems": results.problems,
+        "notes": results.notes,
+        "skipped": results.skipped,
+        "rows": results.rows(),
+    }
     path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 def _table(results: Results, members: Iterator[Result]) -> Iterator[str]:
-    yield "| measured | system | median | spread | ratio |"
-    yield "|---|---|---:|---:|---:|"
+    yield "| measured | system | median | spread | jobs | ours | bare |"
+    yield "|---|---|---:|---:|---:|---:|---:|"
     for result in members:
         yield f"| {result.workload} | {result.system} | {' | '.join(_figures(results, result))} |"
 
 
 def _figures(results: Results, result: Result) -> list[str]:
-    ratio = results.ratio(result)
-    shown = f"{1 / ratio:.2f}" if ratio else "-"
+    ratios = [results.ratio(result, system) for system in (OURS, BARE)]
+    shown = ["-" if ratio is None else f"{ratio:.3g}" for ratio in ratios]
     spread = f"{_number(min(result.runs))} to {_number(max(result.runs))}"
-    return [f"{_number(result.value)} {result.unit}".strip(), spread, shown]
+    return [f"{_number(result.value)} {result.unit}".strip(), spread, f"{result.jobs:,}", *shown]
 
 
 def _number(value: float) -> str:

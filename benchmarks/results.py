@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 OURS = "oban_sync"
+BARE = "bare SQL"
 
 
 class Figure(NamedTuple):
@@ -38,8 +39,9 @@ class Result:
         workload: What was measured, in words.
         system: Who did it.
         unit: Of the values.
-        compared: Whether a ratio to ours says something.
-        runs: A value a round.
+        compared: Whether a ratio of two systems says something.
+        jobs: How many it is of.
+        rounds: The figure of each round.
     """
 
     group: str
@@ -47,7 +49,13 @@ class Result:
     system: str
     unit: str
     compared: bool
-    runs: list[float] = field(default_factory=list)
+    jobs: int
+    rounds: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def runs(self) -> list[float]:
+        """The figures without their rounds."""
+        return list(self.rounds.values())
 
     @property
     def value(self) -> float:
@@ -56,41 +64,65 @@ class Result:
 
 
 class Results:
-    """All figures of one run of the tool, in the order in which they came."""
+    """All figures of one run of the tool, in the order in which their workloads came.
+
+    Attributes:
+        machine: What the figures depend on.
+        problems: What failed, so that a figure is missing.
+        notes: What a reader must know of single figures, without repetition.
+        skipped: Why a peer that was asked for is not in it.
+    """
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str], Result] = {}
         self.machine: dict[str, str] = {}
         self.problems: list[str] = []
+        self.notes: list[str] = []
+        self.skipped: dict[str, str] = {}
 
-    def add(self, blank: Result, value: float) -> None:
+    def add(self, blank: Result, number: int, value: float) -> None:
         """Take the figure of one round; `blank` says what it is of."""
-        self._found.setdefault((blank.workload, blank.system), blank).runs.append(value)
+        self._found.setdefault((blank.workload, blank.system), blank).rounds[number] = value
+
+    def note(self, texts: Iterable[str]) -> None:
+        """Take notes, those that are new."""
+        self.notes += [text for text in texts if text not in self.notes]
+
+    def get(self, workload: str, system: str) -> Result | None:
+        """Give what a system reached in a workload; None: it was not measured."""
+        return self._found.get((workload, system))
 
     def rows(self) -> list[dict[str, Any]]:
-        """Give a JSON object for each system in each workload; `ratio_to_ours` is its value divided by ours."""
+        """Give a JSON object for each system in each workload; a ratio is its value divided by the other's."""
         return [
             {
                 "workload": result.workload,
                 "system": result.system,
                 "value": result.value,
                 "unit": result.unit,
-                "ratio_to_ours": self.ratio(result),
+                "jobs": result.jobs,
+                "ratio_to_ours": self.ratio(result, OURS),
+                "ratio_to_bare": self.ratio(result, BARE),
                 "runs": result.runs,
             }
             for result in self
         ]
 
-    def ratio(self, result: Result) -> float | None:
-        """Divide a system's figure by ours, round by round, and give the median; None: there is nothing to divide."""
-        ours = self._found.get((result.workload, OURS))
-        if ours is None or not result.compared:
-            return None
-        ratios = [its / own for its, own in zip(result.runs, ours.runs, strict=False) if own]
-        return statistics.median(ratios) if ratios else None
+    def ratio(self, result: Result, system: str) -> float | None:
+        """Divide a figure by another system's as `divide` does."""
+        other = self._found.get((result.workload, system))
+        return divide(result, other) if other is not None and result.compared else None
 
     def __iter__(self) -> Iterator[Result]:
-        return iter(self._found.values())
+        """Go through all of them, those of one workload together."""
+        places = {workload: place for place, workload in enumerate(dict.fromkeys(name for name, _ in self._found))}
+        return iter(sorted(self._found.values(), key=lambda result: places[result.workload]))
+
+
+def divide(result: Result, other: Result) -> float | None:
+    """Divide round by round, and give the median; None: there is nothing to divide."""
+    ratios = [value / other.rounds[number] for number, value in result.rounds.items() if other.rounds.get(number)]
+    return statistics.median(ratios) if ratios else None
 
 
 def percentile(values: Iterable[float], percent: float) -> float:

@@ -16,7 +16,7 @@ from benchmarks.systems import ours_mixed
 from benchmarks.systems.oban_table import Table
 
 ROOT = Path(__file__).parent.parent
-FIELDS = {"workload", "system", "value", "unit", "ratio_to_ours", "runs"}
+FIELDS = {"workload", "system", "value", "unit", "jobs", "ratio_to_ours", "ratio_to_bare", "runs"}
 RUN = {"short", "sleep", "mixed", "memory"}
 """Groups for systems that run the jobs, which bare SQL does not."""
 

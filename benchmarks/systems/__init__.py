@@ -1,5 +1,6 @@
 """The queues that are measured. Each module has `make(dsn)`, which gives a `benchmarks.agent.System`.
 
-A system may live in a virtual environment of its own, so its module imports nothing of this package beside `agent` and
-`tally`, which need the standard library only.
+A module that serves several variants of a queue has `make(dsn, variant)`. A peer, `<name>_peer.py`, lives in a virtual
+environment of its own, so its module imports nothing of this package beside `agent`, `tally`, `crowd`, `eventloop`,
+`rows` and `systems.oban_table`, which need the standard library and psycopg only.
 """

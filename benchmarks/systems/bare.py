@@ -20,16 +20,20 @@ from benchmarks.systems import bare_sql
 from benchmarks.systems.bare_node import Node, connect
 from benchmarks.systems.oban_table import Table
 from benchmarks.tally import Lane
+from oban_sync import schema
 
 
 class Bare(Table):
     """One process that sends the statements of `bare_sql`."""
 
-    modes: ClassVar[tuple[str, ...]] = ("drain", "strict", "wait", "rows")
+    modes: ClassVar[tuple[str, ...]] = ("drain", "strict", "wait", "idle", "large", "rows")
 
     def __init__(self, dsn: str) -> None:
         super().__init__(dsn)
         self._node: Node | None = None
+
+    def install(self) -> None:
+        schema.install(self.connection)
 
     def enqueue(self, jobs: int, threads: int) -> float:
         return crowd(jobs, threads, self._storing)

@@ -1,12 +1,13 @@
-"""The table that oban_sync and bare SQL share: made, filled and checked in the same way for both."""
+"""The table that oban_sync, bare SQL and oban have in common: filled and checked in the same way for all."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import psycopg
 
 from benchmarks.agent import Checked
 from benchmarks.rows import NOOP, QUEUE, Connection
-from oban_sync import schema
 
 SLEEP = "benchmarks.Sleep"
 SHORT = "benchmarks.Short"
@@ -22,6 +23,7 @@ FROM generate_series(1, %(jobs)s) AS id
 _CHECK = """
 SELECT
   count(*) AS jobs,
+  count(*) FILTER (WHERE state IN ('available', 'scheduled', 'executing', 'retryable')) AS unfinished,
   count(*) FILTER (WHERE state = 'completed') AS completed,
   count(*) FILTER (WHERE attempt <> 1 OR errors <> '[]') AS flawed,
   CAST(extract(epoch FROM max(completed_at)) AS float8) AS last
@@ -34,9 +36,14 @@ _DISORDERED = "SELECT count(*) FROM oban_jobs WHERE id <> (args ->> 'id')::bigin
 class Table:
     """The jobs of one database.
 
+    Attributes:
+        workers: The worker of each kind of job.
+
     Args:
         dsn: The database.
     """
+
+    workers: ClassVar[dict[str, str]] = {"noop": NOOP, "sleep": SLEEP, "short": SHORT}
 
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
@@ -49,20 +56,17 @@ class Table:
             self._connection = psycopg.connect(self.dsn, autocommit=True)
         return self._connection
 
-    def install(self) -> None:
-        schema.install(self.connection)
-
     def empty(self) -> None:
         self.connection.execute("TRUNCATE oban_jobs RESTART IDENTITY")
 
     def fill(self, jobs: int, kind: str, delay: float) -> None:
-        worker = {"noop": NOOP, "sleep": SLEEP, "short": SHORT}[kind]
-        self.connection.execute(_FILL, {"jobs": jobs, "queue": QUEUE, "worker": worker, "delay": float(delay)})
+        given = {"jobs": jobs, "queue": QUEUE, "worker": self.workers[kind], "delay": float(delay)}
+        self.connection.execute(_FILL, given)
 
     def check(self) -> Checked:
         row = self.connection.execute(_CHECK).fetchone()
         assert row is not None
-        return Checked(jobs=row[0], completed=row[1], flawed=row[2], last=row[3])
+        return Checked(jobs=row[0], unfinished=row[1], completed=row[2], flawed=row[3], last=row[4])
 
     def check_order(self, jobs: int) -> None:
         """Check that so many jobs are stored, with the id that each one's place in the calls makes due."""

@@ -13,7 +13,7 @@ from benchmarks.rows import NOOP, QUEUE
 from benchmarks.systems import ours_mixed
 from benchmarks.systems.oban_table import SHORT, SLEEP, Table
 from benchmarks.tally import Lane
-from oban_sync import Job, Oban, worker
+from oban_sync import Job, Oban, schema, worker
 
 SLEEP_SECONDS = 0.01
 SHORT_SECONDS = 0.001
@@ -56,6 +56,8 @@ class ObanSync(Table):
         "drain",
         "strict",
         "wait",
+        "idle",
+        "large",
         "sleep",
         "short",
         "mixed",
@@ -82,6 +84,9 @@ class ObanSync(Table):
 
     def check(self) -> Checked:
         return ours_mixed.check(self.connection) if self._mixed else super().check()
+
+    def install(self) -> None:
+        schema.install(self.connection)
 
     def enqueue(self, jobs: int, threads: int) -> float:
         with Oban.create_pool(self.dsn, min_size=threads, max_size=threads) as pool:

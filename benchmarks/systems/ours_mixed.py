@@ -25,6 +25,7 @@ ORDER BY id
 _CHECK = """
 SELECT
   count(*) AS jobs,
+  count(*) FILTER (WHERE state IN ('available', 'scheduled', 'executing', 'retryable')) AS unfinished,
   count(*) FILTER (WHERE state::text = expected) AS ended,
   count(*) FILTER (WHERE state::text = expected AND NOT coalesce(right_so, false)) AS flawed,
   CAST(extract(epoch FROM max(coalesce(completed_at, cancelled_at))) AS float8) AS last
@@ -76,4 +77,4 @@ def check(connection: Connection) -> Checked:
     """Say how many ended in the state that they should, and how many of those not as they should."""
     row = connection.execute(_CHECK, {"reason": REASON}).fetchone()
     assert row is not None
-    return Checked(jobs=row[0], completed=row[1], flawed=row[2], last=row[3])
+    return Checked(jobs=row[0], unfinished=row[1], completed=row[2], flawed=row[3], last=row[4])

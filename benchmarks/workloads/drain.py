@@ -12,8 +12,8 @@ FEWEST = 1_000
 def drain(
     subject: Subject, jobs: int, *, slots: int, processes: int = 1, kind: str = "noop", mode: str = "drain"
 ) -> float:
-    """Give the jobs a second; `jobs` is for each process."""
-    jobs = max(jobs, FEWEST) * processes if processes > 1 else jobs
+    """Give the jobs a second."""
+    jobs = max(jobs, FEWEST * processes) if processes > 1 else jobs
     subject.fill(jobs, kind)
     return run_out(subject, jobs, slots=slots, processes=processes, mode=mode)
 
@@ -28,8 +28,7 @@ def run_out(
         for node in nodes:
             node.answer()
         subject.expect({"all processes have jobs": True}, {"all processes have jobs": tally.open(STALL_SECONDS)})
-        checked, starts = subject.finished(jobs, tally, before=before)
+        ended, starts = subject.finished(jobs, tally, before=before)
         for node in nodes:
             node.call("stop")
-    assert checked["last"] is not None
-    return jobs / (checked["last"] - starts[0].wall)
+    return jobs / (ended - starts[0].wall)

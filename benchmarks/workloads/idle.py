@@ -1,4 +1,4 @@
-"""A node with nothing to do: what it costs, and PostgreSQL, with an empty table and beside many far-future jobs."""
+"""A node with nothing to do: what it costs, and its server, with an empty table and beside many far-future jobs."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def idle(subject: Subject, jobs: int, *, seconds: float) -> dict[str, float]:
 
 
 def cost(subject: Subject, node: int, seconds: float) -> dict[str, float]:
-    """Give the percents of a core that a node and PostgreSQL take while nothing happens."""
-    postmaster = subject.databases.postmaster()
+    """Give the percents of a core that a node and its server take while nothing happens."""
+    postmaster = subject.server.postmaster()
     time.sleep(min(SETTLE_SECONDS, seconds / 2))
     before = _used(node, postmaster)
     time.sleep(seconds)
@@ -45,5 +45,5 @@ def cost(subject: Subject, node: int, seconds: float) -> dict[str, float]:
 def _used(node: int, postmaster: int | None) -> dict[str, dict[int, float]]:
     used = {"node": machine.cpu(node)}
     if postmaster is not None:
-        used["PostgreSQL"] = machine.cpu_of_family(postmaster)
+        used["server"] = machine.cpu_of_family(postmaster)
     return used

@@ -1,0 +1,44 @@
+"""Other queues that can be measured in the same run, and what each of them needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from benchmarks.remote import SystemSpec
+from benchmarks.servers import Server
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A queue from PyPI.
+
+    Attributes:
+        packages: What pip installs for it, with the oldest versions that are known to work; the first is the queue.
+        systems: Its ways to be measured, by their names in tables; `python` is filled in when it is known.
+        python: The oldest Python that it runs on.
+        server: Starts what it keeps its jobs in, or raises `Missing`; None: the PostgreSQL of the run.
+    """
+
+    packages: tuple[str, ...]
+    systems: dict[str, SystemSpec]
+    python: tuple[int, int] = (3, 11)
+    server: Callable[[], AbstractContextManager[Server]] | None = None
+
+    @property
+    def distributions(self) -> list[str]:
+        """The names of the packages alone."""
+        return [re.split(r"[\[<>=~!]", package)[0] for package in self.packages]
+
+
+PSYCOPG = "psycopg[binary,pool]>=3.2"
+
+PEERS: dict[str, Peer] = {
+    "oban": Peer(
+        ("oban>=0.7.0", "uvloop>=0.21", PSYCOPG),
+        {"oban": SystemSpec("benchmarks.systems.oban_peer", strict=False, share=0.5)},
+        python=(3, 12),
+    ),
+}
