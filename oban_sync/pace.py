@@ -9,6 +9,8 @@ from __future__ import annotations
 
 HORIZON_SECONDS = 0.05
 MAX_READY = 500
+MAX_READY_BYTES = 16_000_000
+"""Args held ready, in bytes as the database gives them; Python takes several times as much for them."""
 LONG_SECONDS = 0.02
 """Average run above which nothing is held ready."""
 SMOOTHING = 0.3
@@ -33,6 +35,13 @@ class Pace:
     def __init__(self, most: int = MAX_READY) -> None:
         self.most = most
         self._average: float | None = None  # seconds a run
+        self._bytes = 0.0  # of a job's args
+
+    def measure(self, jobs: int, size: int) -> None:
+        """Take in that the args of so many jobs had so many bytes together; large ones count at once."""
+        if jobs:
+            newest = size / jobs
+            self._bytes = max(newest, self._bytes + SMOOTHING * (newest - self._bytes))
 
     def record(self, runs: int, seconds: float) -> None:
         """Take in that so many runs took so many seconds together."""
@@ -45,7 +54,8 @@ class Pace:
         """Say how many jobs to hold ready for so many threads."""
         if self._average is None or self._average > LONG_SECONDS:
             return 0
-        return min(self.most, int(HORIZON_SECONDS * limit / max(self._average, 1e-6)))
+        fitting = int(MAX_READY_BYTES / max(self._bytes, 1.0))
+        return min(self.most, fitting, int(HORIZON_SECONDS * limit / max(self._average, 1e-6)))
 
     def stall(self) -> None:
         """Take in that jobs held ready were not begun in time: hold none until runs are short again."""

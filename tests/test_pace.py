@@ -54,3 +54,14 @@ def test_it_can_be_turned_off() -> None:
     pace = Pace(0)
     pace.record(1000, 0.001)
     assert pace.ready(10) == 0
+
+
+def test_large_args_are_not_held_ready_in_great_number() -> None:
+    pace = Pace()
+    pace.record(runs=100, seconds=0.001)
+    assert pace.ready(limit=10) == 500
+    pace.measure(jobs=10, size=10 * 1_000_000)
+    assert pace.ready(limit=10) == 16
+    for _ in range(50):
+        pace.measure(jobs=10, size=1000)
+    assert pace.ready(limit=10) == 500

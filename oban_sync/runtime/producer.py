@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from enum import Enum, auto
 from functools import partial
 
-from oban_sync import clock, mode, telemetry
+from oban_sync import clock, mode, search, telemetry
 from oban_sync.errors import DatabaseRefused
 from oban_sync.lifecycle import ack, fetch, rescue
 from oban_sync.lifecycle.ack import Call
@@ -21,6 +21,7 @@ from oban_sync.pace import Pace
 from oban_sync.runtime import threads
 from oban_sync.runtime.context import House
 from oban_sync.runtime.queue import Queue, Row, Unfinished
+from oban_sync.search import Search
 from oban_sync.store.connection import Link
 from oban_sync.store.statements import Statements
 
@@ -42,6 +43,7 @@ class Message(Enum):
 
     ENDED = auto()
     LOOK = auto()
+    SEARCH = auto()
     PAUSE = auto()
     RESUME = auto()
     STOP = auto()
@@ -96,6 +98,7 @@ class Producer:
         self._failures = 0
         self._fetched_at = 0.0
         self._pace = Pace(prefetch)
+        self._search = Search()
         self._reconcile_at = clock.monotonic() + RECONCILE_SECONDS
         self.refused = 0
         self.queue = Queue(name, limit, partial(run, place=place), self._ended, house)
@@ -104,6 +107,10 @@ class Producer:
     def look(self) -> None:
         """Have it look for jobs now."""
         self._inbox.put(Message.LOOK)
+
+    def search(self) -> None:
+        """Have it look now, for jobs that may be older than those which it took: staged, rescued, or handed back."""
+        self._inbox.put(Message.SEARCH)
 
     def pause(self) -> None:
         """Have it fetch nothing until `resume`; jobs in hand that no thread has begun go back."""
@@ -184,8 +191,10 @@ class Producer:
             self.queue.resize(message)
         elif message is Message.ENDED:
             self._rung = False
-        elif message is Message.LOOK:
+        elif message in (Message.LOOK, Message.SEARCH):
             self._hungry = True
+            if message is Message.SEARCH:
+                self._search.hurry()
         elif message is Message.RESUME:
             self._paused, self._hungry = False, True
         else:
@@ -202,6 +211,7 @@ class Producer:
     def _give_back(self) -> None:
         """Let go of what no thread has begun; what cannot be written now is reconciled later."""
         unbegun = self.queue.give_back()
+        self._search.hurry()
         try:
             rescue.release(self._link, self._statements, self.place.owner, unbegun)
         except Exception as error:
@@ -235,13 +245,24 @@ class Producer:
         if not demand:
             self._ack()
             return
-        rows = self._ack_and_fetch(fetch.call(self.place, demand, free, self._statements))
+        after = self._search.after(clock.monotonic())
+        rows = self._ack_and_fetch(fetch.call(self.place, demand, free, self._statements, after))
         found = fetch.found(rows)
         self._hungry = found >= demand or not (rows or free)
         if found - len(rows) > found // 2 or not (rows or free):
             self._pace.stall()  # mostly last attempts, which are not held ready
         self._fetched_at = clock.monotonic()
+        self._learn(rows, found < demand, whole=after is None)
         self.queue.put(fetch.ordered(rows))
+
+    def _learn(self, rows: list[Row], short: bool, *, whole: bool) -> None:
+        """Take in what a fetch says of the next ones."""
+        self._pace.measure(len(rows), sum(len(row[5]) for row in rows))
+        if whole:
+            self._search.record_whole(fetch.found(rows), fetch.searched(rows), self._fetched_at)
+        elif short:
+            self._search.hurry()
+        self._search.record([search.key(row) for row in rows], self._fetched_at)
 
     def _maybe_reconcile(self) -> None:
         """Give back jobs of a fetch whose answer was lost; only this thread fetches, so nobody else may know them."""

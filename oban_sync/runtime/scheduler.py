@@ -129,7 +129,7 @@ class Scheduler:
             if producer is None or producer.free() < count:
                 elsewhere.append(queue)
             if producer is not None:
-                producer.look()
+                producer.search()
         if elsewhere:
             stage.notify(self._link, self._statements, elsewhere)
 
@@ -137,7 +137,9 @@ class Scheduler:
         if not self._producers or not self._heartbeat.may_judge():
             return
         judge = next(iter(self._producers.values())).place.owner
-        rescue.rescue(self._link, self._statements, judge=judge, rescue_after=self._rescue_after)
+        if rescue.rescue(self._link, self._statements, judge=judge, rescue_after=self._rescue_after):
+            for producer in self._producers.values():
+                producer.search()
 
     def _clean(self) -> None:
         rescue.clean(self._link, self._statements, self._producers)

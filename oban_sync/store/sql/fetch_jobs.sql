@@ -20,4 +20,6 @@ SET
 WHERE j.id = ANY (ARRAY(SELECT id FROM placed WHERE place <= %(free)s OR attempt + 1 < max_attempts))
 RETURNING
   j.id, j.worker, j.attempt, j.max_attempts, j.priority, j.args, j.meta, j.tags, j.inserted_at, j.scheduled_at,
-  j.attempted_at, CASE WHEN j.attempt > 1 THEN to_jsonb(j.errors) END, (SELECT count(*) FROM due)
+  j.attempted_at, CASE WHEN j.attempt > 1 THEN to_jsonb(j.errors) END,
+  (SELECT count(*) FROM due),
+  (SELECT CAST(extract(epoch FROM clock_timestamp() - statement_timestamp()) AS float8) FROM due LIMIT 1)
