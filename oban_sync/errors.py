@@ -42,6 +42,10 @@ class JobTimeoutError(ObanError, TimeoutError):
     """A run took longer than its worker's timeout; the attempt failed."""
 
 
+class JobInterrupted(BaseException):
+    """Raised in the thread of a job at its deadline; no `Exception`, so that `except Exception` does not stop it."""
+
+
 class LeaseLost(ObanError, RuntimeError):
     """This process does not hold the running job any more; what its transaction did was rolled back."""
 

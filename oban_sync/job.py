@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from copy import copy
 from dataclasses import dataclass, field
@@ -107,6 +107,19 @@ class RunContext(Protocol):
 
     def lease_lost(self) -> bool:
         """Say whether another node may hold this job by now."""
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the queue gave this run up, and recorded its end."""
+
+    def limited(self, seconds: float, overdue: Callable[[str], Any]) -> AbstractContextManager[None]:
+        """Limit the time of a block of code.
+
+        Args:
+            seconds: After which it is interrupted.
+            overdue: Gives the outcome of the run where the block does not end then, from a text that shows where it
+                is; called by another thread.
+        """
 
     @property
     def written(self) -> bool:

@@ -6,7 +6,7 @@ import math
 from datetime import UTC, datetime, timedelta
 
 from oban_sync import clock
-from oban_sync.errors import JobError
+from oban_sync.errors import JobError, WorkerError
 
 LAST_YEAR = 9999
 KEYS = ("schedule_in", "scheduled_in", "scheduled_at")
@@ -32,6 +32,24 @@ def delay_seconds(value: float | timedelta, *, name: str = "schedule_in") -> flo
         raise JobError(f"expected {name} to be zero or more seconds, got {value!r}")
     after(seconds, name=name)
     return seconds
+
+
+def timeout_seconds(value: float | timedelta | None, *, name: str = "timeout") -> float | None:
+    """Check a timeout and give it in seconds; None and infinity are none.
+
+    Raises:
+        WorkerError: It is no number or timedelta, or not above 0.
+
+    Example:
+        >>> timeout_seconds(timedelta(minutes=1))
+        60.0
+    """
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if seconds is None or seconds == math.inf:
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+        raise WorkerError(f"expected {name} to be None, or seconds or a timedelta above 0, got {value!r}")
+    return float(seconds)
 
 
 def after(seconds: float, *, name: str = "schedule_in") -> datetime:

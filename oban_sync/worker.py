@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from functools import update_wrapper
 from typing import Any, ClassVar, Generic, ParamSpec, Protocol, TypeVar
 
@@ -17,6 +18,8 @@ from oban_sync.errors import JobTimeoutError as JobTimeoutError
 from oban_sync.errors import UnknownWorker, WorkerError
 from oban_sync.job import FIELDS, Job
 
+Timeout = float | timedelta | None
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -24,7 +27,8 @@ R = TypeVar("R")
 class Worker(Protocol):
     """What `@worker` makes of a class: `new` and `enqueue` beside the `process` of your own.
 
-    `backoff(self, job) -> float` is optional and gives the seconds until the next attempt.
+    Two more methods are optional: `backoff(self, job) -> float` gives the seconds until the next attempt, and
+    `timeout(self, job) -> float | None` the most seconds of a run.
     """
 
     _opts: ClassVar[dict[str, Any]] = {}
@@ -79,12 +83,15 @@ def registered() -> list[str]:
 _METHODS = {name: Worker.__dict__[name] for name in ("new", "enqueue")}
 
 
-def worker(*, oban: str = "Oban", name: str | None = None, **overrides: Any) -> Callable[[type], type[Worker]]:
+def worker(
+    *, oban: str = "Oban", name: str | None = None, timeout: Timeout = None, **overrides: Any
+) -> Callable[[type], type[Worker]]:
     """Decorate a class with a `process(self, job)` method to make it a worker.
 
     Args:
         oban: Name of the instance that `enqueue` uses.
         name: Name to store in rows, instead of `module.Class`; set one to be free to move the class.
+        timeout: Most seconds of a run, instead of a method `timeout(self, job)` that says it of each job.
         **overrides: Fields of its jobs: `queue`, `priority`, `max_attempts`, `tags`, `scheduled_in`, ...
 
     Raises:
@@ -99,6 +106,7 @@ def worker(*, oban: str = "Oban", name: str | None = None, **overrides: Any) -> 
         Job(id=None, worker='docs.Email', queue='mailers', state='available')
     """
     _check_declared(overrides)
+    schedule.timeout_seconds(timeout)
 
     def decorate(cls: type) -> type[Worker]:
         if not isinstance(cls, type):
@@ -107,7 +115,11 @@ def worker(*, oban: str = "Oban", name: str | None = None, **overrides: Any) -> 
             cls.process = _unimplemented  # type: ignore[attr-defined]
         _check_blocking(cls.process, f"{cls.__qualname__}.process")  # type: ignore[attr-defined]
         stored = name or f"{cls.__module__}.{cls.__qualname__}"
-        members = {"_opts": overrides, "_oban_name": oban, "_worker_name": stored}
+        members: dict[str, Any] = {"_opts": overrides, "_oban_name": oban, "_worker_name": stored}
+        if timeout is not None:
+            if "timeout" in cls.__dict__:
+                raise WorkerError(f"expected one timeout of {cls.__qualname__}, got timeout= and a method of that name")
+            members["timeout"] = lambda *_: timeout
         for member, value in {**members, **_METHODS}.items():
             setattr(cls, member, value)
         _register(stored, cls, fixed=name is not None, callers=3)
@@ -117,7 +129,7 @@ def worker(*, oban: str = "Oban", name: str | None = None, **overrides: Any) -> 
 
 
 def job(
-    *, oban: str = "Oban", name: str | None = None, **overrides: Any
+    *, oban: str = "Oban", name: str | None = None, timeout: Timeout = None, **overrides: Any
 ) -> Callable[[Callable[P, R]], JobFunction[P, R]]:
     """Decorate a function to make it a job.
 
@@ -127,6 +139,7 @@ def job(
     Args:
         oban: Name of the instance that `enqueue` uses.
         name: Name to store in rows, instead of `module.function`.
+        timeout: Most seconds of a run.
         **overrides: Fields of its jobs.
 
     Raises:
@@ -142,9 +155,10 @@ def job(
         'Hello, ann'
     """
     _check_declared(overrides)
+    schedule.timeout_seconds(timeout)
 
     def decorate(function: Callable[P, R]) -> JobFunction[P, R]:
-        return JobFunction(function, oban, name, overrides)
+        return JobFunction(function, oban, name, overrides, timeout)
 
     return decorate
 
@@ -152,7 +166,9 @@ def job(
 class JobFunction(Generic[P, R]):
     """A function that is also a worker; made by `@job`."""
 
-    def __init__(self, function: Callable[P, R], oban: str, name: str | None, overrides: dict[str, Any]) -> None:
+    def __init__(
+        self, function: Callable[P, R], oban: str, name: str | None, overrides: dict[str, Any], timeout: Timeout
+    ) -> None:
         self._function: Callable[P, R] = function
         if not inspect.isroutine(function) or isinstance(function, type):
             raise WorkerError(f"expected @job on a function, got {function!r}; use @worker on a class")
@@ -161,6 +177,8 @@ class JobFunction(Generic[P, R]):
         self._signature = inspect.signature(function)
         self._oban_name, self._opts = oban, overrides
         self._worker_name = name or f"{function.__module__}.{function.__qualname__}"
+        if timeout is not None:
+            self.timeout = lambda *_: timeout
         self._taken = {"conn", *FIELDS} & set(self._signature.parameters)
         _register(self._worker_name, self._processor, fixed=name is not None, callers=4)
 

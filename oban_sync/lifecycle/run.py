@@ -10,11 +10,12 @@ import logging
 import traceback
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
-from oban_sync import backoff, clock, codec, telemetry
+from oban_sync import backoff, clock, codec, schedule, telemetry
 from oban_sync.current import current
-from oban_sync.errors import JobCancelled, UnknownWorker
+from oban_sync.errors import JobCancelled, JobInterrupted, JobTimeoutError, UnknownWorker
 from oban_sync.job import Cancel, Job, Record, RunContext, Snooze
 from oban_sync.lifecycle.outcome import Outcome, clamped, storable
 from oban_sync.store import rows
@@ -58,7 +59,7 @@ def run(row: tuple[Any, ...], context: RunContext, place: Place) -> Outcome:
 
 def run_job(job: Job) -> tuple[Outcome, Any]:
     """Run one job to its outcome; give that, and what the worker returned, or a Failure in place of what it raised."""
-    waited = job.attempted_at - job.scheduled_at if job.attempted_at and job.scheduled_at else timedelta(0)
+    waited = _waited(job)
     token = current.set(job)
     started = clock.monotonic()
     if telemetry.heard("oban.job.start"):
@@ -70,7 +71,8 @@ def run_job(job: Job) -> tuple[Outcome, Any]:
         except BaseException as error:  # what it returned cannot be written
             result = _failure(error)
             outcome = classify(job, processor, result)
-        _report(job, outcome, result, started, waited)
+        if job._context is None or not job._context.abandoned:
+            _report(job, outcome, result, started, waited)
     finally:
         current.reset(token)
     return outcome, result
@@ -78,16 +80,45 @@ def run_job(job: Job) -> tuple[Outcome, Any]:
 
 def perform(job: Job) -> tuple[Any, Any]:
     """Find the worker and call it; give it and what it returned, or a Failure in place of what it raised."""
-    processor = None
+    processor, seconds = None, None
     try:
         processor = resolve(job.worker)()
-        result = processor.process(job)
+        seconds = _timeout(processor, job)
+        if seconds is None or job._context is None:
+            result = processor.process(job)
+        else:
+            with job._context.limited(seconds, partial(overdue, job, processor, seconds, _waited(job))):
+                result = processor.process(job)
         if inspect.iscoroutine(result):
             result.close()
             raise TypeError(f"expected {job.worker} to return a value, got a coroutine that nothing would await")
+    except JobInterrupted as error:
+        return processor, _failure(_late(job, seconds, error))
     except BaseException as error:
         return processor, _failure(error)
     return processor, result
+
+
+def overdue(job: Job, processor: Any, seconds: float, waited: timedelta, stack: str) -> Outcome:
+    """Give the outcome of a run that did not even end when it was interrupted, from where its thread is."""
+    error = _late(job, seconds)
+    text = f"{error}, and did not end when it was interrupted. Its thread was left at:\n{stack}"
+    result = Failure(error, storable(text))
+    outcome = classify(job, processor, result)
+    _report(job, outcome, result, clock.monotonic() - seconds, waited)
+    return outcome
+
+
+def _late(job: Job, seconds: float | None, cause: BaseException | None = None) -> JobTimeoutError:
+    error = JobTimeoutError(f"job {job.id} of worker {job.worker} ran longer than its timeout of {seconds} s")
+    error.__cause__ = cause
+    return error
+
+
+def _timeout(processor: Any, job: Job) -> float | None:
+    """Ask the worker how long this job may take."""
+    own = getattr(processor, "timeout", None)
+    return None if own is None else schedule.timeout_seconds(own(job), name=f"timeout() of worker {job.worker}")
 
 
 def classify(job: Job, processor: Any, result: Any) -> Outcome:
@@ -175,6 +206,10 @@ def _text(value: object) -> str:
 def _count(job: Job, key: str) -> int:
     value = job.meta.get(key)
     return value if isinstance(value, int) and 0 <= value < 2**53 else 0
+
+
+def _waited(job: Job) -> timedelta:
+    return job.attempted_at - job.scheduled_at if job.attempted_at and job.scheduled_at else timedelta(0)
 
 
 def _report(job: Job, outcome: Outcome, result: Any, started: float, waited: timedelta) -> None:

@@ -24,12 +24,13 @@ logger = logging.getLogger(__name__)
 
 
 class Crew:
-    """The threads that serve a queue at one time; `drains` is written under the queue's lock."""
+    """The threads that serve a queue at one time; `drains` and `stuck` are written under the queue's lock."""
 
     def __init__(self, name: str, limit: int) -> None:
         self.limit = limit
         self.executor: ThreadPoolExecutor = threads.executor(name, limit)
         self.drains = 0
+        self.stuck = 0  # threads that are given up and count no more
 
 
 class Unfinished(NamedTuple):
@@ -87,6 +88,9 @@ class Queue:
         with self._lock:
             outcomes, self._outcomes = self._outcomes, []
             busy, self._busy = self._busy, 0.0
+            stuck = self._crew.stuck
+        if stuck:
+            self._replace_threads()
         return outcomes, busy
 
     def ready(self) -> int:
@@ -130,6 +134,24 @@ class Queue:
             self._wake()
         return [id for id, _ in runs] + [row[0] for row in unbegun]
 
+    def abandon(self, run: Run) -> bool:
+        """Give a run up, so that its own end counts no more; False where it ended."""
+        with self._lock:
+            run.abandoned = self._running.get((run.id, run.attempt)) is run
+        return run.abandoned
+
+    def replace(self, run: Run, outcome: Outcome) -> None:
+        """Take this as the end of a run that was given up, and another thread in place of its own."""
+        with self._lock:
+            self._running.pop((run.id, run.attempt), None)
+            if not outcome.written:
+                self._outcomes.append(outcome._replace(id=run.id, attempt=run.attempt))
+            if run.crew is self._crew:
+                self._crew.drains -= 1
+                self._crew.stuck += 1
+        logger.error("%s gave up job %s, whose thread goes on, and has another in its place", self._name, run.id)
+        self._wake()
+
     def resize(self, limit: int) -> None:
         """Run at most `limit` jobs at once from now on; a crew of another size takes over the rows not begun."""
         with self._lock:
@@ -145,19 +167,29 @@ class Queue:
             crew = self._crew
         crew.executor.shutdown(wait=False)
 
+    def _replace_threads(self) -> None:
+        """Have new threads in place of stuck ones; the others take jobs as before, until there are none."""
+        with self._lock:
+            crew, self._crew.stuck = self._crew, 0
+            retired, crew.executor = crew.executor, threads.executor(self._name, crew.limit)
+        retired.shutdown(wait=False)
+        self.put(())
+
     def _drain(self, crew: Crew) -> None:
-        begun = self._next(crew, None, 0.0)
+        begun = self._next(crew, None, None, 0.0)
         while begun is not None:
             began = clock.monotonic()
             outcome = self._run(*begun)
             if os.getpid() != self._process:
                 os._exit(0)  # the job forked: its child has a copy of what is ready, which is the parent's to run
-            begun = self._next(crew, outcome, clock.monotonic() - began)
+            begun = self._next(crew, begun[1], outcome, clock.monotonic() - began)
             self._wake()
 
-    def _next(self, crew: Crew, outcome: Outcome | None, seconds: float) -> tuple[Row, Run] | None:
+    def _next(self, crew: Crew, ended: Run | None, outcome: Outcome | None, seconds: float) -> tuple[Row, Run] | None:
         """Hand an outcome in and take the next row; where there is none, the drain task ends."""
         with self._lock:
+            if ended is not None and ended.abandoned:
+                return None  # another thread has its place
             if outcome is not None:
                 self._running.pop((outcome.id, outcome.attempt), None)
                 if not outcome.written:
@@ -167,5 +199,5 @@ class Queue:
                 crew.drains = max(0, crew.drains - 1)  # one that found no thread may run later, uncounted
                 return None
             row = self._ready.popleft()
-            run = self._running[row[0], row[2]] = Run(self._house, row[0], row[2])
+            run = self._running[row[0], row[2]] = Run(self, self._house, row[0], row[2], crew)
             return row, run

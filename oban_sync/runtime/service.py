@@ -21,6 +21,7 @@ from oban_sync.runtime.notifier import Notifier
 from oban_sync.runtime.producer import Producer
 from oban_sync.runtime.scheduler import Scheduler
 from oban_sync.runtime.steward import Steward
+from oban_sync.runtime.watch import Watch
 from oban_sync.store.connection import Link
 from oban_sync.store.source import Source
 from oban_sync.store.statements import OWNER_MARK, Statements
@@ -51,6 +52,7 @@ class Service:
         self._scheduler: Scheduler | None = None
         self._ending = threads.Lock()  # taken once, by who ends what the jobs needed
         self._ended = threads.Event()
+        self._watch = Watch(self._name)
         owners = {new_owner(): queue for queue in config.queues}
         self._heartbeat = self._beating(owners)
         self.producers = {queue: self._producing(queue, owner) for owner, queue in owners.items()}
@@ -138,6 +140,7 @@ class Service:
             return
         self._heartbeat.stop()
         self._notifier.stop()
+        self._watch.stop()
         threads.join_all(
             [*self._stewards(), self._heartbeat.thread, self._notifier.thread], clock.monotonic() + LISTEN_SECONDS
         )
@@ -179,7 +182,7 @@ class Service:
             poll_seconds=self._config.stage_interval,
             link=self._link(queue),
             statements=self._statements,
-            house=House(self._heartbeat.fresh, transact),
+            house=House(self._heartbeat.fresh, transact, self._watch),
             delayed=self._delayed,
         )
 

@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import atexit
+import ctypes
 import logging
+import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, SimpleQueue
-from threading import Event, Lock, Thread
+from threading import Event, Lock, Thread, get_ident
 from typing import Any
 
 from oban_sync import clock
-from oban_sync.errors import DatabaseRefused, DatabaseUnavailable
+from oban_sync.errors import DatabaseRefused, DatabaseUnavailable, JobInterrupted
 
-__all__ = ["Event", "Inbox", "Lock", "Thread", "at_exit", "executor", "join_all", "report", "spawn"]
+__all__ = [
+    "Event",
+    "Inbox",
+    "Lock",
+    "Thread",
+    "at_exit",
+    "executor",
+    "get_ident",
+    "interrupt",
+    "join_all",
+    "report",
+    "spawn",
+    "stack",
+    "uninterrupt",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +96,22 @@ def join_all(threads: Iterable[Thread], deadline: float | None = None) -> list[T
 def executor(name: str, limit: int) -> ThreadPoolExecutor:
     """Make the threads of a queue, named after it."""
     return ThreadPoolExecutor(limit, thread_name_prefix=name)
+
+
+def interrupt(ident: int) -> None:
+    """Have `JobInterrupted` be raised in a thread, as soon as it runs Python code."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(JobInterrupted))
+
+
+def uninterrupt(ident: int) -> None:
+    """Take back what `interrupt` did, where it was not raised yet."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), None)
+
+
+def stack(ident: int) -> str:
+    """Show where a thread is."""
+    frame = sys._current_frames().get(ident)
+    return "".join(traceback.format_stack(frame)) if frame else ""
 
 
 def at_exit(function: Callable[[], None]) -> None:

@@ -17,10 +17,11 @@ from oban_sync import Job, Oban, worker
 from oban_sync.lifecycle.outcome import Outcome
 from oban_sync.runtime.context import House, Run
 from oban_sync.runtime.queue import Queue, Row
+from oban_sync.runtime.watch import Watch
 from tests.conftest import Events
 
 Eventually = Callable[..., Any]
-HOUSE = House(lambda: True, lambda *_: nullcontext())
+HOUSE = House(lambda: True, lambda *_: nullcontext(), Watch("test"))
 
 
 @worker(name="queue.Note")
