@@ -144,6 +144,9 @@ class Job:
         schedule_in: The same, by its older name.
         scheduled_at: Aware datetime; kept in UTC.
 
+    Attributes:
+        typed: The args as an object of the type that `@worker(args=...)` names, in a job that `new` made or that runs.
+
     Raises:
         JobError: A field has a value that cannot be stored or run.
 
@@ -174,6 +177,7 @@ class Job:
         "scheduled_at",
         "state",
         "tags",
+        "typed",
         "worker",
     )
 
@@ -223,6 +227,7 @@ class Job:
         self.extra = {} if extra is None else extra
         self.state = cast(JobState, state)  # checked below
         self._delay: tuple[datetime, float] | None = None
+        self.typed: Any = None
         self._context: RunContext | None = None
         if _validate:
             self._check()
@@ -361,7 +366,7 @@ class Job:
 UPDATABLE = frozenset({"args", "max_attempts", "meta", "priority", "queue", "tags", "worker", *schedule.KEYS})
 """Names that `Job.update` and `Oban.update_job` take."""
 
-FIELDS = frozenset(Job.__slots__) - {"_context", "_delay", "extra"} | frozenset(schedule.KEYS)
+FIELDS = frozenset(Job.__slots__) - {"_context", "_delay", "extra", "typed"} | frozenset(schedule.KEYS)
 """Names that `new` and `enqueue` take as overrides of a job's fields."""
 
 

@@ -7,13 +7,14 @@ this process has imported and decorated can run.
 from __future__ import annotations
 
 import inspect
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import update_wrapper
 from typing import Any, ClassVar, Generic, ParamSpec, Protocol, TypeVar
 
-from oban_sync import instances, schedule
+from oban_sync import instances, schedule, typed
 from oban_sync.errors import JobTimeoutError as JobTimeoutError
 from oban_sync.errors import UnknownWorker, WorkerError
 from oban_sync.job import FIELDS, Job
@@ -34,17 +35,28 @@ class Worker(Protocol):
     _opts: ClassVar[dict[str, Any]] = {}
     _oban_name: ClassVar[str] = "Oban"
     _worker_name: ClassVar[str] = ""
+    _args_type: ClassVar[Any] = None
 
     @classmethod
-    def new(cls, args: Mapping[str, Any] | None = None, /, **params: Any) -> Job:
-        """Build a job without storing it. `params` are fields of `Job`; others go to `Job.extra`."""
+    def new(cls, args: typed.Args | None = None, /, **params: Any) -> Job:
+        """Build a job without storing it.
+
+        Args:
+            args: A mapping, or an object of the type that `@worker(args=...)` names.
+            **params: Fields of `Job`; others go to `Job.extra`.
+        """
         if "_worker_name" not in cls.__dict__:
             inherited = f"it on {cls._worker_name}, from which it inherits" if cls._worker_name else "none"
             raise WorkerError(f"expected @worker on {cls.__qualname__} itself, got {inherited}")
-        return _build(cls._worker_name, cls._opts, args, params)
+        if cls._args_type is None:
+            return _build(cls._worker_name, cls._opts, args, params)
+        stored, value = typed.dump(cls._args_type, {} if args is None else args, "args")
+        job = _build(cls._worker_name, cls._opts, stored, params)
+        job.typed = value
+        return job
 
     @classmethod
-    def enqueue(cls, args: Mapping[str, Any] | None = None, /, conn: Any = None, **overrides: Any) -> Job:
+    def enqueue(cls, args: typed.Args | None = None, /, conn: Any = None, **overrides: Any) -> Job:
         """Build a job and store it, in the caller's transaction where `conn` is given."""
         return instances.get(cls._oban_name).enqueue(cls.new(args, **overrides), conn=conn)
 
@@ -84,18 +96,20 @@ _METHODS = {name: Worker.__dict__[name] for name in ("new", "enqueue")}
 
 
 def worker(
-    *, oban: str = "Oban", name: str | None = None, timeout: Timeout = None, **overrides: Any
+    *, oban: str = "Oban", name: str | None = None, args: Any = None, timeout: Timeout = None, **overrides: Any
 ) -> Callable[[type], type[Worker]]:
     """Decorate a class with a `process(self, job)` method to make it a worker.
 
     Args:
         oban: Name of the instance that `enqueue` uses.
         name: Name to store in rows, instead of `module.Class`; set one to be free to move the class.
+        args: The type of its args, such as a dataclass: `new` and `enqueue` take objects of it, checked, and a job that
+            runs has one as `job.typed`.
         timeout: Most seconds of a run, instead of a method `timeout(self, job)` that says it of each job.
         **overrides: Fields of its jobs: `queue`, `priority`, `max_attempts`, `tags`, `scheduled_in`, ...
 
     Raises:
-        WorkerError: `process` is no plain method, or another worker has that name.
+        WorkerError: `process` is no plain method, another worker has that name, or `args` cannot be rebuilt.
 
     Example:
         >>> @worker(queue="mailers", name="docs.Email")
@@ -107,6 +121,8 @@ def worker(
     """
     _check_declared(overrides)
     schedule.timeout_seconds(timeout)
+    if args is not None:
+        typed.check(args, "args")
 
     def decorate(cls: type) -> type[Worker]:
         if not isinstance(cls, type):
@@ -115,7 +131,7 @@ def worker(
             cls.process = _unimplemented  # type: ignore[attr-defined]
         _check_blocking(cls.process, f"{cls.__qualname__}.process")  # type: ignore[attr-defined]
         stored = name or f"{cls.__module__}.{cls.__qualname__}"
-        members: dict[str, Any] = {"_opts": overrides, "_oban_name": oban, "_worker_name": stored}
+        members: dict[str, Any] = {"_opts": overrides, "_oban_name": oban, "_worker_name": stored, "_args_type": args}
         if timeout is not None:
             if "timeout" in cls.__dict__:
                 raise WorkerError(f"expected one timeout of {cls.__qualname__}, got timeout= and a method of that name")
@@ -143,7 +159,7 @@ def job(
         **overrides: Fields of its jobs.
 
     Raises:
-        WorkerError: It is no plain function, or another worker has that name.
+        WorkerError: It is no plain function, another worker has that name, or a parameter's type cannot be rebuilt.
 
     Example:
         >>> @job(queue="mailers", name="docs.send")
@@ -158,7 +174,7 @@ def job(
     schedule.timeout_seconds(timeout)
 
     def decorate(function: Callable[P, R]) -> JobFunction[P, R]:
-        return JobFunction(function, oban, name, overrides, timeout)
+        return JobFunction(function, oban, name, overrides, timeout, sys._getframe(1).f_locals)
 
     return decorate
 
@@ -167,7 +183,13 @@ class JobFunction(Generic[P, R]):
     """A function that is also a worker; made by `@job`."""
 
     def __init__(
-        self, function: Callable[P, R], oban: str, name: str | None, overrides: dict[str, Any], timeout: Timeout
+        self,
+        function: Callable[P, R],
+        oban: str,
+        name: str | None,
+        overrides: dict[str, Any],
+        timeout: Timeout,
+        scope: Mapping[str, Any],
     ) -> None:
         self._function: Callable[P, R] = function
         if not inspect.isroutine(function) or isinstance(function, type):
@@ -175,6 +197,7 @@ class JobFunction(Generic[P, R]):
         update_wrapper(self, function)
         _check_blocking(function, function.__qualname__)
         self._signature = inspect.signature(function)
+        self._types = typed.parameters(function, self._signature, scope)
         self._oban_name, self._opts = oban, overrides
         self._worker_name = name or f"{function.__module__}.{function.__qualname__}"
         if timeout is not None:
@@ -198,7 +221,7 @@ class JobFunction(Generic[P, R]):
 
     def process(self, job: Job) -> R:
         """Call the function with a job's args."""
-        positional, named = [], dict(job.args)
+        positional, named = [], self._types.loaded(job.args) if self._types else dict(job.args)
         for parameter in self._signature.parameters.values():
             if parameter.kind is parameter.POSITIONAL_ONLY and parameter.name in named:
                 positional.append(named.pop(parameter.name))
@@ -223,13 +246,13 @@ class JobFunction(Generic[P, R]):
                 if clash := rest.keys() & named.keys():
                     raise TypeError(f"{self._worker_name} got several values for {', '.join(sorted(clash))}")
                 named.update(rest)
-        return named
+        return self._types.dumped(named) if self._types else named
 
     def _processor(self) -> Any:
         return self
 
 
-def _build(name: str, defaults: dict[str, Any], args: Mapping[str, Any] | None, params: dict[str, Any]) -> Job:
+def _build(name: str, defaults: dict[str, Any], args: Any, params: dict[str, Any]) -> Job:
     """Join a worker's defaults with one call's overrides: what the call says about time replaces all of theirs."""
     if not params.keys().isdisjoint(schedule.KEYS):
         defaults = {key: value for key, value in defaults.items() if key not in schedule.KEYS}

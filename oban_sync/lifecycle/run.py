@@ -13,7 +13,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from oban_sync import backoff, clock, codec, schedule, telemetry
+from oban_sync import backoff, clock, codec, schedule, telemetry, typed
 from oban_sync.current import current
 from oban_sync.errors import JobCancelled, JobInterrupted, JobTimeoutError, UnknownWorker
 from oban_sync.job import Cancel, Job, Record, RunContext, Snooze
@@ -83,6 +83,8 @@ def perform(job: Job) -> tuple[Any, Any]:
     processor, seconds = None, None
     try:
         processor = resolve(job.worker)()
+        if (kind := getattr(processor, "_args_type", None)) is not None:
+            job.typed = typed.load(kind, job.args, "args")
         seconds = _timeout(processor, job)
         if seconds is None or job._context is None:
             result = processor.process(job)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import assert_type
+
+import attrs
+import msgspec
+import pydantic
 
 from oban_sync import Cancel, Job, JobState, Record, Snooze, Worker, current_job, job, worker
 
@@ -58,6 +63,38 @@ def store() -> None:
     assert_type(restock.enqueue("A-1", tags=["night"]), Job)
     assert_type(choose(True).enqueue({}), Job)
     assert_type(current_job(), Job | None)
+
+
+@dataclass
+class Order:
+    id: int
+
+
+@attrs.define
+class Box:
+    id: int
+
+
+class Parcel(msgspec.Struct):
+    id: int
+
+
+class Invoice(pydantic.BaseModel):
+    id: int
+
+
+@worker(args=Order)
+class Ship(Worker):
+    def process(self, job: Job) -> None:
+        order: Order = job.typed
+        assert_type(order.id, int)
+
+
+def typed() -> None:
+    assert_type(Ship.enqueue(Order(1), priority=2), Job)
+    assert_type(Ship.new({"id": 1}), Job)
+    for args in (Box(1), Parcel(1), Invoice(id=1)):
+        Ship.new(args)
 
 
 def misuse() -> None:
