@@ -128,7 +128,7 @@ class Runner:
             assert same, f"{block.name}: $ {command}\nexpected:\n{wanted}\ngot:\n{printed}"
 
     def _command(self, command: str, wanted: str) -> str:
-        """Run a command as bash does; where the page shows ^C, interrupt it once it printed as many lines."""
+        """Run a command as bash does; where the page shows ^C, interrupt it once it printed what stands before."""
         assert command.startswith("oban-sync "), f"expected a command of ours, got {command}"
         command = command.replace("oban-sync", f"exec '{sys.executable}' -m oban_sync", 1)
         before, interrupted, _ = wanted.partition("^C\n")
@@ -145,7 +145,7 @@ class Runner:
         try:
             deadline = time.monotonic() + TIMEOUT
             while interrupted and process.poll() is None and time.monotonic() < deadline:
-                if output.read_text().count("\n") >= before.count("\n"):
+                if doctest.OutputChecker().check_output(before, output.read_text(), FLAGS):
                     process.send_signal(signal.SIGINT)
                     break
                 time.sleep(0.02)
