@@ -241,7 +241,7 @@ class Oban:
     def _enqueue(self, jobs: list[Job], conn: Any) -> list[Job]:
         most = self._config.max_args_bytes
         if mode.active() == "inline":
-            return inline.live_all(enqueue.checked(jobs), max_bytes=most)
+            return inline.live_all(enqueue.checked(jobs), max_bytes=most, source=self._source)
         if conn is not None:
             return enqueue.enqueue(jobs, handles.adapt(conn), self._statements, max_bytes=most)
         return self._store(enqueue.checked(jobs))

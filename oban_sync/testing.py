@@ -18,10 +18,9 @@ from oban_sync import mode as modes
 from oban_sync.errors import ConfigError
 from oban_sync.job import FIELDS, Job
 from oban_sync.lifecycle import inline
-from oban_sync.lifecycle.drain import Drain
+from oban_sync.lifecycle.drain import Drain, lent
 from oban_sync.oban import Oban
 from oban_sync.store import rows
-from oban_sync.store.handles import Handle, adapt
 
 __all__ = [
     "all_enqueued",
@@ -81,7 +80,7 @@ def mode(mode: str | None) -> Iterator[None]:
 def reset_oban(oban: str | Oban = "Oban", *, conn: Any = None) -> None:
     """Empty the tables of an instance; ids begin at 1 again."""
     instance = _instance(oban)
-    with _lent(instance, conn) as handle:
+    with lent(instance._source, conn) as handle:
         handle.command(instance._statements["truncate_tables"])
 
 
@@ -99,7 +98,7 @@ def all_enqueued(*, oban: str | Oban = "Oban", conn: Any = None, **filters: Any)
     """
     tests = [_test(name, value) for name, value in filters.items()]
     instance = _instance(oban)
-    with _lent(instance, conn) as handle:
+    with lent(instance._source, conn) as handle:
         found = handle.execute(instance._statements["select_enqueued_jobs"], ())
     jobs = [rows.selected(text) for (text,) in found]
     return [job for job in jobs if all(test(job) for test in tests)]
@@ -172,7 +171,7 @@ def drain_queue(
     """
     instance = _instance(oban)
     until = with_scheduled if isinstance(with_scheduled, datetime) else None if with_scheduled else clock.now()
-    draining = Drain(lambda: _lent(instance, conn), instance._tables, queue, until=until)
+    draining = Drain(instance._source, conn, instance._tables, queue, until=until)
     return draining.run(recursion=with_recursion, safety=with_safety)
 
 
@@ -202,15 +201,6 @@ def process_job(job: Job) -> Any:
 
 def _instance(oban: str | Oban) -> Oban:
     return Oban.get_instance(oban) if isinstance(oban, str) else oban
-
-
-@contextmanager
-def _lent(oban: Oban, conn: Any) -> Iterator[Handle]:
-    if conn is not None:
-        yield adapt(conn)
-        return
-    with oban._source.handle() as handle:
-        yield handle
 
 
 def _polled(timeout: float, look: Callable[[], list[Job]]) -> list[Job]:

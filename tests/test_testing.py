@@ -443,6 +443,67 @@ def test_a_rolled_back_drain_leaves_the_rows_as_they_were(oban: Oban, act: Any, 
     assert testing.assert_enqueued(args={"a": 1}).attempt == 0
 
 
+# what a running job can ask ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def books() -> Any:
+    """A worker that keeps books in the transaction that completes its job."""
+
+    @worker(name="books", queue="acts", timeout=60, max_attempts=3)
+    class Books:
+        def process(self, job: Job) -> None:
+            assert 0 < job.deadline <= 60
+            job.check()
+            with job.transaction(self.conn) as connection:
+                connection.execute("INSERT INTO books VALUES (1)")
+                if job.args:
+                    raise ValueError("no")
+
+    Books.conn = None
+    return Books
+
+
+def test_a_drain_completes_a_job_in_its_own_transaction(oban: Oban, db: Any, books: Any) -> None:
+    db.execute("CREATE TABLE books (amount int)")
+    books.enqueue()
+    books.enqueue({"fail": True})
+    summary = testing.drain_queue("acts", with_safety=True, with_recursion=False)
+    assert summary == {**NONE, "completed": 1, "retryable": 1}
+    assert db.execute("SELECT count(*) FROM books").fetchone() == (1,)
+    states = db.execute("SELECT state FROM oban_jobs ORDER BY id").fetchall()
+    assert states == [("completed",), ("retryable",)]
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_a_drain_keeps_such_a_transaction_within_that_of_the_test(
+    oban: Oban, db: Any, dsn: str, books: Any, given: bool
+) -> None:
+    db.execute("CREATE TABLE books (amount int)")
+    with psycopg.connect(dsn) as connection:
+        books.conn = connection if given else None
+        books.enqueue(conn=connection)
+        books.enqueue({"fail": True}, conn=connection)
+        summary = testing.drain_queue("acts", with_safety=True, with_recursion=False, conn=connection)
+        assert summary == {**NONE, "completed": 1, "retryable": 1}
+        assert connection.execute("SELECT count(*) FROM books").fetchone() == (1,)
+        connection.rollback()
+    assert db.execute("SELECT count(*) FROM books").fetchone() == (0,)
+
+
+def test_inline_and_single_jobs_have_their_transactions_too(oban: Oban, db: Any, dsn: str, books: Any) -> None:
+    db.execute("CREATE TABLE books (amount int)")
+    with testing.mode("inline"):
+        assert books.enqueue().state == JobState.COMPLETED
+        with pytest.raises(ValueError, match="no"):
+            books.enqueue({"fail": True})
+    with pytest.raises(JobError, match="without an instance"):
+        testing.process_job(books.new())
+    with psycopg.connect(dsn) as books.conn:
+        testing.process_job(books.new())
+    assert db.execute("SELECT count(*) FROM books").fetchone() == (2,)
+
+
 # single jobs ---------------------------------------------------------------------------------------------------------
 
 

@@ -2,39 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from oban_sync import clock, schedule
 from oban_sync.job import Job
-from oban_sync.lifecycle import ack, inline, run
+from oban_sync.lifecycle import ack, complete, inline, run
 from oban_sync.lifecycle.outcome import Outcome
 from oban_sync.store import rows
-from oban_sync.store.handles import Handle, Row
+from oban_sync.store.handles import Handle, Row, adapt
+from oban_sync.store.source import Source
 from oban_sync.store.statements import Statements, positional
 
 PLACE = "drain"
 """Node and owner of what runs so."""
 STATES = ("cancelled", "completed", "discarded", "retryable", "scheduled")
 
-Lend = Callable[[], AbstractContextManager[Handle]]
+
+@contextmanager
+def lent(source: Source, conn: Any) -> Iterator[Handle]:
+    """Lend a way into the caller's transaction, or where `conn` is None a connection of ours."""
+    if conn is not None:
+        yield adapt(conn)
+        return
+    with source.handle() as handle:
+        yield handle
 
 
 class Drain:
     """Runs the jobs of one queue, one after the other.
 
     Args:
-        lend: Lends a way into the caller's transaction, or a connection of ours, for one statement at a time: a job
-            may need the only connection itself.
+        source: Where connections come from. One is lent for a statement at a time: a job may need the only one.
+        conn: A transaction of the caller's to work in instead; None: none.
         statements: Tables to work on; they go by the clock of this process.
         queue: The queue.
         until: Waiting jobs that are due by then run too; None: all of them.
     """
 
-    def __init__(self, lend: Lend, statements: Statements, queue: str, *, until: datetime | None) -> None:
-        self._lend = lend
+    def __init__(
+        self, source: Source, conn: Any, statements: Statements, queue: str, *, until: datetime | None
+    ) -> None:
+        self._source = source
+        self._conn = conn
         self._tables = statements
         self._queue = queue
         self._until = None if until is None else schedule.instant(until).replace(tzinfo=None).isoformat()
@@ -54,8 +67,10 @@ class Drain:
         """
         summary = dict.fromkeys(STATES, 0)
         for job in self._all() if recursion else self._present():
+            id, attempt = job.id or 0, job.attempt  # which the job may write over
+            job._context = inline.Here(partial(self._transaction, id, attempt))
             outcome, result = run.run_job(job)
-            if self._written(outcome._replace(id=job.id or 0)):
+            if self._written(outcome._replace(id=id, attempt=attempt)) or outcome.written:
                 summary[outcome.state] += 1
             if not safety:
                 inline.raise_failure(outcome, result)
@@ -74,6 +89,19 @@ class Drain:
             left.discard(job.id)
             yield job
 
+    @contextmanager
+    def _transaction(self, id: int, attempt: int, conn: Any) -> Iterator[Any]:
+        """Lend a transaction that completes a job; in the caller's, a savepoint is one."""
+        if self._conn is not None and (conn is None or conn is self._conn):
+            with adapt(self._conn).atomic():
+                yield self._conn
+            return
+        statements = self._tables.at(clock.now())
+        with complete.transaction(
+            id, attempt, conn, source=self._source, statements=statements, owner=PLACE
+        ) as connection:
+            yield connection
+
     def _stage(self) -> None:
         self._execute("stage_drained_jobs", queue=self._queue, until=self._until)
 
@@ -90,5 +118,5 @@ class Drain:
         return self._call(self._tables.at(clock.now())[name], params)
 
     def _call(self, statement: str, params: Any) -> list[Row]:
-        with self._lend() as handle:
+        with lent(self._source, self._conn) as handle:
             return handle.execute(*positional(statement, params))
