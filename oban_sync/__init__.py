@@ -7,6 +7,7 @@ from oban_sync._version import __version__
 from oban_sync.current import current_job
 from oban_sync.job import Cancel, Job, JobState, Record, Snooze
 from oban_sync.oban import Oban
+from oban_sync.runtime.producers import QueueInfo
 from oban_sync.worker import Worker, job, worker
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Job",
     "JobState",
     "Oban",
+    "QueueInfo",
     "Record",
     "Snooze",
     "Worker",

@@ -10,15 +10,17 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack
 
-from oban_sync import clock, config, instances, mode, periodic, telemetry
+from oban_sync import clock, config, instances, mode, telemetry
 from oban_sync.errors import ConfigError, JobError
 from oban_sync.job import Job
-from oban_sync.lifecycle import bulk, control, enqueue, inline, query
+from oban_sync.lifecycle import bulk, control, enqueue, inline, query, queues
 from oban_sync.lifecycle.control import Changes
 from oban_sync.lifecycle.query import Filters
 from oban_sync.runtime import threads
 from oban_sync.runtime.announcer import Announcer
+from oban_sync.runtime.producers import QueueInfo
 from oban_sync.runtime.service import Service
+from oban_sync.runtime.signals import EVERY_QUEUE, MAX_LIMIT, Signal
 from oban_sync.store import handles, schema
 from oban_sync.store.connection import ConnectionPool, create_pool
 from oban_sync.store.filters import Chosen
@@ -50,8 +52,6 @@ class Oban:
         pruner: `max_age`, seconds that ended jobs are kept, or such by state; `queues`, the same by queue; `interval`,
             seconds between two prunings; `limit`, most jobs that a statement deletes. False: keep all.
         refresher: `interval` and `max_age`, seconds after which a silent queue of another Oban's is forgotten.
-        scheduler: `timezone` of periodic jobs (UTC); `catch_up`, which ticks that nobody led at are enqueued late:
-            skip, once or all; `window`, seconds for which they are.
         max_args_bytes: Most bytes of one job's args as JSON.
 
     Raises:
@@ -80,7 +80,6 @@ class Oban:
         leadership: bool | None = None,
         pruner: dict[str, Any] | bool | None = None,
         refresher: dict[str, Any] | None = None,
-        scheduler: dict[str, Any] | None = None,
         max_args_bytes: int = 1_000_000,
     ) -> None:
         self._config = config.config(
@@ -95,7 +94,6 @@ class Oban:
             leadership=leadership,
             pruner=pruner,
             refresher=refresher,
-            scheduler=scheduler,
             max_args_bytes=max_args_bytes,
         )
         self._names_node = node is None
@@ -184,7 +182,7 @@ class Oban:
 
     def _serve(self) -> Service:
         with closing(self._source.link("oban_sync:verify")) as link:
-            schema.verify(link, self._statements, crons=self._config.leadership and bool(periodic.every()))
+            schema.verify(link, self._statements)
         node = config.default_node() if self._names_node else self._config.node
         return Service(replace(self._config, node=node), self._source, self._statements)
 
@@ -430,6 +428,91 @@ class Oban:
                 handle, self._statements, chosen, changes, jobs=named, partial=bool(filters), max_bytes=most
             )
 
+    def pause_queue(self, queue: str, *, node: str | None = None, durable: bool = False) -> None:
+        """Have a queue fetch nothing more; jobs that run go on.
+
+        This instance does it at once, other nodes when they get the signal.
+
+        Args:
+            queue: Its name; one that does not run is left out.
+            node: The node that is to pause it; None: all.
+            durable: Whether it is to be paused wherever it starts too, until `resume_queue` without `node`.
+
+        Raises:
+            ConfigError: An argument cannot work; so for the verbs that follow.
+            SchemaMissing: `durable` needs a table that is not installed.
+            DatabaseUnavailable: Other nodes could not be told; so for the verbs that follow.
+        """
+        if durable and node is not None:
+            raise ConfigError(f"expected a durable pause to be for all nodes, got node={node!r}")
+        keep = queues.keep_paused if durable else None
+        self._command(Signal("pause", _queue(queue)), node, keep)
+
+    def resume_queue(self, queue: str, *, node: str | None = None) -> None:
+        """Have a queue fetch again, on all nodes or one; on all, a durable pause ends too."""
+        self._command(Signal("resume", _queue(queue)), node, queues.let_resume if node is None else None)
+
+    def pause_all_queues(self, *, node: str | None = None) -> None:
+        """Have every queue fetch nothing more, on all nodes or one."""
+        self._command(Signal("pause"), node)
+
+    def resume_all_queues(self, *, node: str | None = None) -> None:
+        """Have every queue fetch again, on all nodes or one; on all, every durable pause ends too."""
+        self._command(Signal("resume"), node, queues.let_resume if node is None else None)
+
+    def scale_queue(self, *, queue: str, limit: int, node: str | None = None) -> None:
+        """Have a queue run at most `limit` jobs at once, on all nodes or one; more that run already go on."""
+        self._command(Signal("scale", _queue(queue), limit=_limit(limit)), node)
+
+    def start_queue(self, *, queue: str, limit: int, paused: bool = False, node: str | None = None) -> None:
+        """Start a queue, on all nodes that run queues or on one; one that runs is left as it is.
+
+        Args:
+            queue: Its name.
+            limit: Jobs that run at once.
+            paused: Whether it begins without fetching.
+            node: The node that is to start it; None: all.
+        """
+        paused = config.boolean("paused", paused)
+        self._command(Signal("start", _queue(queue), limit=_limit(limit), paused=paused), node)
+
+    def stop_queue(self, queue: str, *, node: str | None = None) -> None:
+        """Stop a queue, on all nodes or one.
+
+        Here, it waits for jobs that run up to `shutdown_grace_period`; those that need longer run on and keep their
+        lease, and their ends are written.
+        """
+        self._command(Signal("stop", _queue(queue)), node)
+
+    def check_queue(self, queue: str) -> QueueInfo | None:
+        """Give the state of a queue as it runs here, or None if it does not."""
+        found = self._check(_queue(queue))
+        return found[0] if found else None
+
+    def check_all_queues(self) -> list[QueueInfo]:
+        """Give the state of every queue that runs here."""
+        return self._check(EVERY_QUEUE)
+
+    def _check(self, queue: str) -> list[QueueInfo]:
+        service = self._service if self.running else None
+        return [] if service is None else service.producers.check(queue)
+
+    def _command(
+        self, signal: Signal, node: str | None, keep: Callable[[Handle, Statements, str], None] | None = None
+    ) -> None:
+        """Write what is to last, do what a signal says if this node is meant, and tell the others."""
+        service = self._service if self.running else None
+        if node is not None:
+            signal = replace(signal, ident=f"{self.name}.{config.text('node', node)}")
+        if keep is not None:
+            with self._source.transaction_handle() as handle:
+                keep(handle, self._statements, signal.queue)
+        if service is not None and node in (None, service.node):
+            service.obey(signal)
+        if service is None or node != service.node:
+            with self._source.handle() as handle:
+                queues.tell(handle, self._statements, signal.encode())
+
     def _control(
         self,
         act: Callable[[Handle, Statements, Chosen], int],
@@ -459,6 +542,20 @@ class Oban:
     def _connection(self) -> AbstractContextManager[Any]:
         """Lend a connection of the pool or engine, in a transaction that commits at the end of the block."""
         return self._source.connection()
+
+
+def _queue(name: object) -> str:
+    found = config.queue_name(name)
+    if found == EVERY_QUEUE:
+        raise ConfigError(f"expected the name of one queue, got {found!r}: all have verbs of their own")
+    return found
+
+
+def _limit(value: object) -> int:
+    found = config.positive_integer("limit", value)
+    if found > MAX_LIMIT:
+        raise ConfigError(f"expected limit of at most {MAX_LIMIT:,}, got {found:,}")
+    return found
 
 
 def _listed(jobs: Iterable[Job], rest: tuple[Job, ...]) -> list[Job]:

@@ -110,7 +110,9 @@ def _emptied(dsn: str, template_dsn: str) -> bool:
     with psycopg.connect(dsn, autocommit=True) as connection:
         if connection.execute(MADE).fetchone() != expected:
             return False
-        connection.execute("TRUNCATE oban_jobs, oban_producers, oban_leaders, oban_sync_crons RESTART IDENTITY")
+        connection.execute(
+            "TRUNCATE oban_jobs, oban_producers, oban_leaders, oban_sync_crons, oban_sync_queues RESTART IDENTITY"
+        )
         return True
 
 

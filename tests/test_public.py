@@ -23,7 +23,6 @@ DECLARED = [
     "oban_sync.schema",
     "oban_sync.embedded",
     "oban_sync.telemetry",
-    "oban_sync.telemetry.logger",
     "oban_sync.testing",
     "oban_sync.integrations.gunicorn",
 ]

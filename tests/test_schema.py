@@ -254,7 +254,7 @@ def test_a_second_installation_changes_nothing(how: str, db: Any) -> None:
     put(db, "script")
     assert [row[:4] for row in objects(db)] == [row[:4] for row in before]
     assert db.execute("SELECT count(*) FROM oban_jobs").fetchone() == (1,)
-    assert db.execute("SELECT array_agg(version) FROM oban_sync_migrations").fetchone() == ([1, 2],)
+    assert db.execute("SELECT array_agg(version) FROM oban_sync_migrations").fetchone() == ([1, 2, 3],)
 
 
 def test_a_second_installation_needs_no_rights(db: Any) -> None:
@@ -305,7 +305,7 @@ def test_several_may_install_at_once(empty_dsn: str, db: Any) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
-    assert db.execute("SELECT count(*) FROM oban_sync_migrations").fetchone() == (2,)
+    assert db.execute("SELECT count(*) FROM oban_sync_migrations").fetchone() == (3,)
     assert db.execute("SELECT bool_and(indisvalid) FROM pg_index").fetchone() == (True,)
     locks = db.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
     assert locks.fetchone() == (0,)

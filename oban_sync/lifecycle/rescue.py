@@ -65,7 +65,13 @@ def forget_lost(link: Link, statements: Statements, *, max_age: float) -> None:
         collector.add({"cleanup_count": len(lost)})
 
 
-def reconcile(link: Link, statements: Statements, owner: str, known: Callable[[], set[tuple[int, int]]]) -> int:
+def reconcile(
+    link: Link,
+    statements: Statements,
+    owner: str,
+    known: Callable[[], set[tuple[int, int]]],
+    cancel: Callable[[list[int]], object],
+) -> int:
     """Hand back what an owner holds without knowing: jobs of a fetch whose answer was lost.
 
     Args:
@@ -73,14 +79,17 @@ def reconcile(link: Link, statements: Statements, owner: str, known: Callable[[]
         statements: Tables to work on.
         owner: Who asks; nobody else may fetch for it meanwhile.
         known: Asked after the database, for the jobs that the owner knows of.
+        cancel: Told the ids of those that somebody asked to stop, perhaps by a signal that was lost.
 
     Returns:
         How many went back.
     """
     held = link.execute(statements["select_held_jobs"], {"owner": owner})
-    strays = {(id, attempt) for id, attempt in held} - known()
+    strays = {(id, attempt) for id, attempt, _ in held} - known()
     if strays:
         logger.warning("handed back %d jobs of a fetch whose answer was lost: %s", len(strays), sorted(strays)[:20])
+    if asked := [id for id, _, asked in held if asked]:
+        cancel(asked)
     return release(link, statements, owner, [(id, attempt, False) for id, attempt in sorted(strays)])
 
 

@@ -8,7 +8,7 @@ at once.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import orjson
 
@@ -29,6 +29,10 @@ JUDGE_AFTER = (5.0, 10.0)
 are old and all locks free, and whoever is back first must not take everybody's jobs."""
 
 
+Described = tuple[str, dict[str, object]]
+"""A queue, and what its row's meta says of it."""
+
+
 class Heartbeat:
     """Keeps the lease of one node.
 
@@ -47,25 +51,40 @@ class Heartbeat:
         *,
         instance: str,
         node: str,
-        owners: Mapping[str, tuple[str, dict[str, object]]],
+        owners: Mapping[str, Described],
         link: Link,
         statements: Statements,
     ) -> None:
         self._link = link
         self._statements = statements
         self._instance, self._node = instance, node
-        self._owners = dict(owners)
         self._inbox = threads.Inbox()
-        self._beaten_at = 0.0  # this and what follows: written by the heartbeat thread only (the first beat: by start)
+        self._owners = dict(owners)  # this and what follows: the heartbeat thread only (the first beat: who starts it)
+        self._new: dict[str, Callable[[], None]] = {}
+        self._gone: list[str] = []
+        self._held: frozenset[str] = frozenset()
+        self._beaten_at = 0.0
         self._connected_at = 0.0
         self._connections = 0
         self._locks = False
         self._beat()
         self.thread = threads.spawn(f"{name}-heartbeat", self._work)
 
-    def fresh(self) -> bool:
-        """Say whether no other node can have judged this one dead: jobs may be fetched."""
-        return clock.monotonic() - self._beaten_at < FREE_LEASE
+    def fresh(self, owner: str | None = None) -> bool:
+        """Say whether no other node can have judged this one dead, and this owner is known: jobs may be fetched."""
+        return clock.monotonic() - self._beaten_at < FREE_LEASE and (owner is None or owner in self._held)
+
+    def add(self, owner: str, described: Described, held: Callable[[], None]) -> None:
+        """Have it take up an owner, and call `held`, on its own thread, once nobody can judge that one dead."""
+        self._inbox.put(("add", owner, described, held))
+
+    def describe(self, owner: str, described: Described) -> None:
+        """Have the row of an owner say this, now."""
+        self._inbox.put(("describe", owner, described))
+
+    def forget(self, owner: str) -> None:
+        """Have it let go of an owner, which holds no job any more."""
+        self._inbox.put(("forget", owner))
 
     def may_judge(self) -> bool:
         """Say whether this node has been here long enough to judge others."""
@@ -74,11 +93,11 @@ class Heartbeat:
 
     def stop(self) -> None:
         """Have it let go of its owners and end."""
-        self._inbox.put(None)
+        self._inbox.put(("stop",))
 
     def _work(self) -> None:
         failures = 0
-        while not self._inbox.take(RETRY_SECONDS if failures else BEAT_SECONDS):
+        while self._listen(RETRY_SECONDS if failures else BEAT_SECONDS):
             try:
                 self._beat()
                 failures = 0
@@ -88,6 +107,20 @@ class Heartbeat:
                     threads.report(logger, "a heartbeat failed", error)
         self._leave()
 
+    def _listen(self, wait: float) -> bool:
+        """Take messages, or wait for the next beat; say whether to go on."""
+        for kind, *rest in self._inbox.take(wait):
+            if kind == "stop":
+                return False
+            if kind == "add":
+                owner, self._owners[owner], self._new[owner] = rest[0], rest[1], rest[2]
+                self._locks = False
+            elif kind == "describe" and rest[0] in self._owners:
+                self._owners[rest[0]] = rest[1]
+            elif kind == "forget" and self._owners.pop(rest[0], None):
+                self._gone.append(rest[0])
+        return True
+
     def _beat(self) -> None:
         sent = clock.monotonic()
         if not self._link.connected:
@@ -96,9 +129,19 @@ class Heartbeat:
             self._lock()
         with telemetry.span("oban.refresher.refresh") as collector:
             rows = self._link.execute(self._statements["beat_producers"], {"producers": self._rows()})
-            made = sum(new for (new,) in rows)
+            made = sum(new for (new,) in rows) - len(self._new)
             collector.add({"refreshed_count": len(rows) - made, "restored_count": made if self._beaten_at else 0})
         self._beaten_at = sent
+        self._held = frozenset(self._owners)
+        while self._new:
+            self._new.popitem()[1]()
+        self._maybe_forget()
+
+    def _maybe_forget(self) -> None:
+        while self._gone:
+            self._link.execute(self._statements["delete_producer"], {"owner": self._gone[-1]})
+            self._link.execute(self._statements["unlock_owner"], {"owner": self._gone[-1]})
+            self._gone.pop()
 
     def _lock(self) -> None:
         """Take the session locks; after a broken connection its session may hold them for a while yet."""
@@ -125,7 +168,7 @@ class Heartbeat:
 
     def _leave(self) -> None:
         try:
-            for owner in self._owners:
+            for owner in (*self._owners, *self._gone):
                 self._link.execute(self._statements["delete_producer"], {"owner": owner})
         except (DatabaseUnavailable, DatabaseRefused) as error:
             logger.info("left without saying so, since PostgreSQL does not answer: %s", error)

@@ -7,13 +7,15 @@ and a lone job is written at once. A database that does not answer stops the fet
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum, auto
 from functools import partial
 
 from oban_sync import clock, mode, search, telemetry
+from oban_sync.config import QueueConfig
 from oban_sync.errors import DatabaseRefused
-from oban_sync.lifecycle import ack, fetch, rescue
+from oban_sync.lifecycle import ack, fetch, queues, rescue
 from oban_sync.lifecycle.ack import Call
 from oban_sync.lifecycle.outcome import Outcome
 from oban_sync.lifecycle.run import Place, run
@@ -44,8 +46,10 @@ class Message(Enum):
     ENDED = auto()
     LOOK = auto()
     SEARCH = auto()
+    RECHECK = auto()
     PAUSE = auto()
     RESUME = auto()
+    SCALE = auto()
     STOP = auto()
 
 
@@ -55,14 +59,13 @@ class Producer:
     Args:
         name: Name of its threads.
         place: Queue, node and owner of its jobs.
-        limit: Jobs that run at once.
-        paused: Whether it begins without fetching.
-        prefetch: Most jobs held ready for its threads.
+        options: How it begins.
         poll_seconds: Longest time between two looks at an idle queue.
         link: Its own connection.
         statements: Its tables.
         house: What its runs share; it says whether the lease of this process is fresh, too.
         delayed: Told the seconds after which a job that it wrote is due.
+        changed: Told, on its own thread, that it was paused by itself or has ended.
     """
 
     def __init__(
@@ -70,38 +73,37 @@ class Producer:
         name: str,
         place: Place,
         *,
-        limit: int,
-        paused: bool,
-        prefetch: int,
+        options: QueueConfig,
         poll_seconds: float,
         link: Link,
         statements: Statements,
         house: House,
         delayed: Callable[[float], None],
+        changed: Callable[[Producer], None],
     ) -> None:
-        self.place = place
+        self.place, self.options, self.started_at = place, options, clock.now()
         self._poll_seconds = poll_seconds
-        self._link = link
-        self._statements = statements
+        self._link, self._statements = link, statements
         self._may_fetch = house.fresh
-        self._delayed = delayed
+        self._delayed, self._changed = delayed, changed
         self._inbox = threads.Inbox()
         self._rung = False  # set by threads that end a job, cleared by the producer: spares messages
-        self._limit = limit  # this and what follows: the producer thread only
-        self._paused = paused
+        self.limit = options.limit  # these two by whoever commands, in one store; the producer reads them
+        self.paused = options.paused
+        self._asked: deque[int] = deque()  # filled by whoever cancels, emptied by the producer
+        self.ended = False  # this and what follows: the producer thread only
         self._stopping = False
+        self._unsettled = True
         self._hungry = True
         self._unacked: list[Outcome] = []
         self._kept: list[Outcome] = []  # could not be written while others could; they take up room
-        self._kept_until = 0.0
-        self._retry_at = 0.0
+        self._kept_until = self._retry_at = self._fetched_at = 0.0
         self._failures = 0
-        self._fetched_at = 0.0
-        self._pace = Pace(prefetch)
+        self._pace = Pace(options.prefetch)
         self._search = Search()
         self._reconcile_at = clock.monotonic() + RECONCILE_SECONDS
         self.refused = 0
-        self.queue = Queue(name, limit, partial(run, place=place), self._ended, house)
+        self.queue = Queue(name, options.limit, partial(run, place=place), self._ended, house)
         self.thread = threads.spawn(f"{name}-producer", self._work)
 
     def look(self) -> None:
@@ -112,17 +114,24 @@ class Producer:
         """Have it look now, for jobs that may be older than those which it took: staged, rescued, or handed back."""
         self._inbox.put(Message.SEARCH)
 
+    def recheck(self) -> None:
+        """Have it look for all that it may not have been told: jobs, a lasting pause, jobs asked to stop."""
+        self._inbox.put(Message.RECHECK)
+
     def pause(self) -> None:
         """Have it fetch nothing until `resume`; jobs in hand that no thread has begun go back."""
+        self.paused = True
         self._inbox.put(Message.PAUSE)
 
     def resume(self) -> None:
         """Have it fetch again."""
+        self.paused = False
         self._inbox.put(Message.RESUME)
 
     def scale(self, limit: int) -> None:
         """Have it run at most `limit` jobs at once."""
-        self._inbox.put(limit)
+        self.limit = limit
+        self._inbox.put(Message.SCALE)
 
     def stop(self) -> None:
         """Have it fetch nothing more, give back what is not begun, write what ends, and end with the last job."""
@@ -133,11 +142,15 @@ class Producer:
 
         A running one sees it in `Job.cancelled` and decides itself; one that was not begun ends as cancelled.
         """
-        return self.queue.cancel(job_ids)
+        wanted = list(job_ids)
+        found = self.queue.cancel(wanted)
+        if len(found) < len(wanted):
+            self._asked.extend(set(wanted).difference(found))  # a fetch may be bringing them at this moment
+        return found
 
     def free(self) -> int:
         """Say how many more jobs it could begin now."""
-        return 0 if self._paused or self._stopping else self._limit - self.queue.in_hand()
+        return 0 if self.paused or self._stopping else self.limit - self.queue.in_hand()
 
     def hand_back(self, link: Link) -> list[Unfinished]:
         """Give the jobs that still run to other nodes, although their threads go on: the process must end now."""
@@ -168,6 +181,8 @@ class Producer:
                 self._guarded_exchange()
         self.queue.close()
         self._link.close()
+        self.ended = True
+        self._changed(self)
 
     def _done(self) -> bool:
         """Say whether a stop has nothing left to do: no job in hand, no end unwritten, nothing to reconcile."""
@@ -185,20 +200,19 @@ class Producer:
             until = min(until, self._fetched_at + STALL_SECONDS)
         return max(0.0, until - clock.monotonic())
 
-    def _obey(self, message: Message | int) -> None:
-        if isinstance(message, int):
-            self._limit, self._hungry = message, True
-            self.queue.resize(message)
-        elif message is Message.ENDED:
+    def _obey(self, message: Message) -> None:
+        if message is Message.ENDED:
             self._rung = False
-        elif message in (Message.LOOK, Message.SEARCH):
+        elif message in (Message.LOOK, Message.RESUME, Message.SCALE):
             self._hungry = True
-            if message is Message.SEARCH:
-                self._search.hurry()
-        elif message is Message.RESUME:
-            self._paused, self._hungry = False, True
+            if message is Message.SCALE:
+                self.queue.resize(self.limit)
+        elif message in (Message.SEARCH, Message.RECHECK):
+            self._hungry = True
+            self._search.hurry()
+            if message is Message.RECHECK:
+                self._unsettled, self._reconcile_at = True, 0.0
         else:
-            self._paused = self._paused or message is Message.PAUSE
             self._stopping = self._stopping or message is Message.STOP
             self._give_back()
 
@@ -219,11 +233,27 @@ class Producer:
 
     def _guarded_exchange(self) -> None:
         try:
+            self._maybe_settle()
             self._exchange()
+            self._maybe_cancel()
             self._maybe_reconcile()
             self._failures = 0
         except Exception as error:
             self._failed(error)
+
+    def _maybe_settle(self) -> None:
+        """Find out, before the first fetch, whether the queue was paused for longer than a process lives."""
+        if self._unsettled:
+            kept = queues.is_kept_paused(self._link, self._statements, self.place.queue)
+            if kept and not self.paused:
+                self.pause()
+                self._changed(self)
+            self._unsettled = False
+
+    def _maybe_cancel(self) -> None:
+        """Ask jobs again that were not here when they were asked to stop; no fetch is on its way now."""
+        if self._asked:
+            self.queue.cancel([self._asked.popleft() for _ in range(len(self._asked))])
 
     def _failed(self, error: Exception) -> None:
         """Pause after an error, whatever it is: a producer that dies would keep its jobs for ever."""
@@ -267,7 +297,7 @@ class Producer:
     def _maybe_reconcile(self) -> None:
         """Give back jobs of a fetch whose answer was lost; only this thread fetches, so nobody else may know them."""
         if clock.monotonic() >= self._reconcile_at:
-            rescue.reconcile(self._link, self._statements, self.place.owner, self._known)
+            rescue.reconcile(self._link, self._statements, self.place.owner, self._known, self.cancel)
             self._reconcile_at = clock.monotonic() + RECONCILE_SECONDS
 
     def _known(self) -> set[tuple[int, int]]:
@@ -275,11 +305,12 @@ class Producer:
 
     def _demand(self) -> tuple[int, int]:
         """Say how many threads are free, and how many jobs to fetch."""
-        if self._paused or self._stopping or not self._hungry or not self._may_fetch() or mode.active():
+        if self.paused or self._stopping or not self._hungry or not self._may_fetch() or mode.active():
             return 0, 0
         in_hand = self.queue.in_hand() + len(self._kept)
-        free = max(0, self._limit - in_hand)
-        most = self._limit + self._pace.ready(self._limit)
+        limit = self.limit
+        free = max(0, limit - in_hand)
+        most = limit + self._pace.ready(limit)
         wanted = free > 0 or most - in_hand >= most // 2
         return free, max(0, most - in_hand) if wanted else 0
 

@@ -5,21 +5,25 @@ from __future__ import annotations
 import logging
 import os
 import weakref
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 from uuid import UUID
 
 from oban_sync import clock
-from oban_sync.config import Config
+from oban_sync.config import Config, QueueConfig
+from oban_sync.current import current_job
 from oban_sync.errors import DatabaseRefused, DatabaseUnavailable
 from oban_sync.lifecycle.complete import transaction
 from oban_sync.lifecycle.run import Place
-from oban_sync.runtime import threads
+from oban_sync.runtime import signals, threads
 from oban_sync.runtime.context import House
 from oban_sync.runtime.heartbeat import Heartbeat
 from oban_sync.runtime.notifier import Notifier
 from oban_sync.runtime.producer import Producer
+from oban_sync.runtime.producers import Producers, row_meta
 from oban_sync.runtime.scheduler import Scheduler
+from oban_sync.runtime.signals import Signal
 from oban_sync.runtime.steward import Steward
 from oban_sync.runtime.watch import Watch
 from oban_sync.store.connection import Link
@@ -53,9 +57,9 @@ class Service:
         self._ending = threads.Lock()  # taken once, by who ends what the jobs needed
         self._ended = threads.Event()
         self._watch = Watch(self._name)
-        owners = {new_owner(): queue for queue in config.queues}
+        owners = {new_owner(): (queue, options) for queue, options in config.queues.items()}
         self._heartbeat = self._beating(owners)
-        self.producers = {queue: self._producing(queue, owner) for owner, queue in owners.items()}
+        self.producers = Producers(owners, heartbeat=self._heartbeat, build=self._producing, new_owner=new_owner)
         self._scheduler = self._scheduling()
         self._steward = self._stewarding()
         self._notifier = Notifier(
@@ -65,11 +69,17 @@ class Service:
                 statements.insert_channel: self._inserted,
                 statements.due_channel: self._scheduler.due_at,
                 statements.leader_channel: self._resigned,
+                statements.signal_channel: self._signalled,
             },
             reconnected=self._look,
         )
         self._notifier.wait(LISTEN_SECONDS)
         _watch_exit(self)
+
+    @property
+    def node(self) -> str:
+        """Name of this node."""
+        return self._config.node
 
     def leads(self) -> bool:
         """Say whether this node is the leader."""
@@ -96,17 +106,29 @@ class Service:
             if threads.join_all([handing], until):
                 logger.error("could not hand jobs back in %g s, other nodes will take them", HAND_BACK_SECONDS)
         else:
-            unfinished = [job.id for producer in self.producers.values() for job in producer.queue.running()]
+            unfinished = [job.id for producer in self.producers.every() for job in producer.queue.running()]
             logger.warning(
                 "stopped, but %d jobs still run and are kept until they end: %s", len(unfinished), unfinished
             )
             threads.spawn(f"{self._name}-reaper", self._end_later)
 
+    def obey(self, signal: Signal) -> None:
+        """Do what a signal says, here and now; a queue that stops gets the grace for its jobs.
+
+        A job may stop the queue that runs it: then nobody waits.
+        """
+        producer = self.producers.get(signal.queue)
+        signals.obey(signal, self.producers)
+        job = current_job()
+        if signal.action == "stop" and producer is not None and (job is None or job.queue != signal.queue):
+            grace = self._config.shutdown_grace_period
+            threads.join_all([producer.thread], None if grace is None else clock.monotonic() + grace)
+
     def finish(self) -> None:
         """Stop at the end of the interpreter, which waits for running jobs in any case; their ends get the grace."""
         began = clock.monotonic()
         self._stop_fetching()
-        while any(producer.queue.running() for producer in self.producers.values()):
+        while any(producer.queue.running() for producer in self.producers.every()):
             self._join_producers(clock.monotonic() + WATCH_SECONDS)
         self._report_shutdown(began)
         grace = self._config.shutdown_grace_period
@@ -119,15 +141,14 @@ class Service:
         self._scheduler.stop()
         if self._steward is not None:
             self._steward.stop()
-        for producer in self.producers.values():
-            producer.stop()
+        self.producers.close()
 
     def _report_shutdown(self, began: float) -> None:
         for producer in self.producers.values():
             producer.report_shutdown(began)
 
     def _join_producers(self, deadline: float | None = None) -> list[threads.Thread]:
-        return threads.join_all([producer.thread for producer in self.producers.values()], deadline)
+        return threads.join_all([producer.thread for producer in self.producers.every()], deadline)
 
     def _end_later(self) -> None:
         self._join_producers()
@@ -149,7 +170,8 @@ class Service:
 
     def _hand_back(self) -> None:
         link = self._link("hand-back")
-        for queue, producer in self.producers.items():
+        for producer in self.producers.every():
+            queue = producer.place.queue
             try:
                 ids = [job.id for job in producer.hand_back(link)]
                 if ids:
@@ -160,30 +182,31 @@ class Service:
                 break
         link.close()
 
-    def _beating(self, owners: dict[str, str]) -> Heartbeat:
+    def _beating(self, owners: dict[str, tuple[str, QueueConfig]]) -> Heartbeat:
         return Heartbeat(
             self._name,
             instance=self._config.name,
             node=self._config.node,
-            owners={owner: (queue, self._meta(queue)) for owner, queue in owners.items()},
+            owners={
+                owner: (queue, row_meta(options, limit=options.limit, paused=options.paused))
+                for owner, (queue, options) in owners.items()
+            },
             link=self._link("heartbeat", direct=True),
             statements=self._statements,
         )
 
-    def _producing(self, queue: str, owner: str) -> Producer:
-        options = self._config.queues[queue]
+    def _producing(self, queue: str, owner: str, options: QueueConfig, changed: Callable[[Producer], None]) -> Producer:
         transact = partial(transaction, source=self._source, statements=self._statements, owner=owner)
         return Producer(
             f"{self._name}-{queue}",
             Place(queue, self._config.node, owner),
-            limit=options.limit,
-            paused=options.paused,
-            prefetch=options.prefetch,
+            options=options,
             poll_seconds=self._config.stage_interval,
             link=self._link(queue),
             statements=self._statements,
-            house=House(self._heartbeat.fresh, transact, self._watch),
+            house=House(partial(self._heartbeat.fresh, owner), transact, self._watch),
             delayed=self._delayed,
+            changed=changed,
         )
 
     def _scheduling(self) -> Scheduler:
@@ -211,10 +234,6 @@ class Service:
         name = f"oban_sync:{self._config.node}:{role}"[:63]
         return self._source.link(name, dsn=dsn, lock_timeout=LOCK_TIMEOUT)
 
-    def _meta(self, queue: str) -> dict[str, Any]:
-        options = self._config.queues[queue]
-        return {**options.meta, "local_limit": options.limit, "paused": options.paused}
-
     def _inserted(self, payload: Any) -> None:
         producer = self.producers.get(payload["queue"])
         if producer is not None:
@@ -224,13 +243,17 @@ class Service:
         if self._steward is not None and payload["name"] == self._config.name:
             self._steward.contend()
 
+    def _signalled(self, payload: Any) -> None:
+        signal = signals.read(payload)
+        if signal.ident in (signals.ANY, f"{self._config.name}.{self._config.node}"):
+            signals.obey(signal, self.producers)
+
     def _delayed(self, seconds: float) -> None:
         if self._scheduler is not None:
             self._scheduler.due_in(seconds)
 
     def _look(self) -> None:
-        for producer in self.producers.values():
-            producer.look()
+        self.producers.recheck()
         if self._scheduler is not None:
             self._scheduler.look()
 

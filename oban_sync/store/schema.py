@@ -17,7 +17,7 @@ from oban_sync.errors import HandleError, ObanError, SchemaMissing
 from oban_sync.store.connection import Link, translated
 from oban_sync.store.statements import LOCK_CLASS, Statements
 
-VERSIONS = ("v01", "v02")
+VERSIONS = ("v01", "v02", "v03")
 _TURN_SECONDS = 300.0
 
 
@@ -78,14 +78,14 @@ def script(folders: tuple[str, ...], statements: Statements) -> str:
     return "\n".join(parts)
 
 
-def verify(link: Link, statements: Statements, *, crons: bool = False) -> None:
-    """Check that the tables are there, with that of periodic jobs where there are some.
+def verify(link: Link, statements: Statements) -> None:
+    """Check that the tables are there.
 
     Raises:
         SchemaMissing: One of them is not.
         DatabaseUnavailable: PostgreSQL cannot be reached.
     """
-    lacking = link.execute(statements["verify_structure"], {"prefix": statements.prefix, "crons": crons})
+    lacking = link.execute(statements["verify_structure"], {"prefix": statements.prefix})
     if lacking:
         raise SchemaMissing(missing(lacking[0][0], statements.prefix, link.connect().info.dbname))
 

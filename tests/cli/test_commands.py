@@ -55,7 +55,7 @@ def test_install_twice_and_uninstall_twice(empty_dsn: str, prefix: str) -> None:
         assert (done.returncode, done.stdout, done.stderr) == (0, f"installed in schema {prefix}\n", "")
     assert tables(empty_dsn, prefix) == {
         *("oban_jobs", "oban_leaders", "oban_producers"),
-        *("oban_sync_crons", "oban_sync_migrations"),
+        *("oban_sync_crons", "oban_sync_migrations", "oban_sync_queues"),
     }
     for _ in range(2):
         done = command("uninstall", "--yes", "--prefix", prefix, OBAN_DSN=empty_dsn)

@@ -202,13 +202,33 @@ def test_jobs_of_a_fetch_whose_answer_was_lost_go_back(
     owner = new_owner()
     known, stray, again = *executing(owner, 2), *executing(owner, attempt=2)
     (other,) = executing(new_owner())
-    assert rescue.reconcile(link, statements, owner, lambda: {(known, 1), (again, 1)}) == 2
+    cancelled: list[list[int]] = []
+    assert rescue.reconcile(link, statements, owner, lambda: {(known, 1), (again, 1)}, cancelled.append) == 2
+    assert cancelled == []
     assert rows("id, state::text, attempt") == [
         (known, "executing", 1),
         (stray, "available", 0),
         (again, "available", 1),
         (other, "executing", 1),
     ]
+
+
+@pytest.mark.parametrize(
+    ("when", "expected"),
+    [("clock_timestamp()", True), ("attempted_at", True), ("attempted_at - interval '1 ms'", False), ("'{}'", False)],
+)
+def test_a_job_that_was_asked_to_stop_since_it_began_is_found_by_its_row(
+    link: Link, statements: Statements, executing: Any, db: psycopg.Connection, when: str, expected: bool
+) -> None:
+    owner = new_owner()
+    asked, _ = executing(owner, 2, age=0.5)
+    moment = when.replace("clock_timestamp()", "timezone('UTC', clock_timestamp())")
+    db.execute(
+        f"UPDATE oban_jobs SET meta = jsonb_build_object('cancel_attempted_at', {moment}) WHERE id = %s", (asked,)
+    )
+    found: list[int] = []
+    rescue.reconcile(link, statements, owner, lambda: {(asked, 1), (asked + 1, 1)}, found.extend)
+    assert found == ([asked] if expected else [])
 
 
 @pytest.mark.parametrize("count", ["9" * 131_072, "1.5", "-1", '"x"', "null", "[]", "{}"])

@@ -1,0 +1,45 @@
+"""What all nodes are told of queues, and the pauses that outlive them."""
+
+from __future__ import annotations
+
+from oban_sync.errors import SchemaMissing
+from oban_sync.store.connection import Link
+from oban_sync.store.handles import Handle
+from oban_sync.store.schema import missing
+from oban_sync.store.statements import Statements
+
+
+def tell(handle: Handle, statements: Statements, payload: str) -> None:
+    """Send a signal to every node."""
+    handle.execute(statements["notify_signal"], [payload])
+
+
+def keep_paused(handle: Handle, statements: Statements, queue: str) -> None:
+    """Have a queue be paused wherever it starts, until `let_resume`.
+
+    Raises:
+        SchemaMissing: The table of such queues is not installed; nothing was written.
+    """
+    if not _readable(handle, statements):
+        raise SchemaMissing(missing("oban_sync_queues", statements.prefix))
+    handle.execute(statements["insert_paused_queue"], [queue])
+
+
+def let_resume(handle: Handle, statements: Statements, queue: str) -> None:
+    """End what `keep_paused` began, for one queue or with * for all."""
+    if _readable(handle, statements):
+        handle.execute(statements["delete_paused_queues"], [queue, queue])
+
+
+def is_kept_paused(link: Link, statements: Statements, queue: str) -> bool:
+    """Say whether a queue is to be paused wherever it starts."""
+    ((readable,),) = link.execute(statements["select_queues_access"])
+    if not readable:  # a database that another Oban or an older version of ours installed
+        return False
+    ((paused,),) = link.execute(statements["select_paused_queue"], {"queue": queue})
+    return bool(paused)
+
+
+def _readable(handle: Handle, statements: Statements) -> bool:
+    ((readable,),) = handle.execute(statements["select_queues_access"], [])
+    return bool(readable)

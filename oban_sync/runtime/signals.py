@@ -1,0 +1,104 @@
+"""Signals: what nodes tell each other of queues and jobs, in the words of Oban.
+
+A signal is a JSON object on the channel `oban_signal`, such as `{"action": "pause", "queue": "mail", "ident": "any"}`.
+`ident` names one node as `instance.node`, or is `any`. Whoever may connect can send one, so each value is checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from oban_sync.config import QueueConfig
+from oban_sync.job import MAX_NAME
+from oban_sync.runtime.producers import Producers
+
+ANY = "any"
+EVERY_QUEUE = "*"
+MAX_LIMIT = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One command to nodes.
+
+    Attributes:
+        action: pause, resume, scale, start, stop or pkill.
+        queue: Queue it is about; * for every one.
+        ident: Node it is for.
+        limit: Jobs at once, for scale and start.
+        paused: Whether a queue starts without fetching.
+        job_id: Job to stop, for pkill.
+    """
+
+    action: str
+    queue: str = EVERY_QUEUE
+    ident: str = ANY
+    limit: int | None = None
+    paused: bool | None = None
+    job_id: int | None = None
+
+    def encode(self) -> str:
+        """Write it as other nodes read it, without keys that its action does not have: Oban's would stumble on them."""
+        named = {name: getattr(self, name) for name in self.__slots__}
+        return orjson.dumps({name: value for name, value in named.items() if value is not None}).decode()
+
+
+def read(payload: Any) -> Signal:
+    """Check a signal that was received.
+
+    Raises:
+        ValueError: It is none, or has values that its action cannot have.
+    """
+    if not isinstance(payload, dict):
+        raise ValueError(f"expected a signal to be an object, got {payload!r:.100}")
+    signal = Signal(
+        payload.get("action", ""),
+        queue=payload.get("queue", EVERY_QUEUE),
+        ident=payload.get("ident", ANY),
+        limit=payload.get("limit", payload.get("local_limit")),
+        paused=payload.get("paused"),
+        job_id=payload.get("job_id"),
+    )
+    texts = (signal.action, signal.queue, signal.ident)
+    valid = all(isinstance(text, str) for text in texts) and 0 < len(signal.queue) <= MAX_NAME
+    if not valid or signal.action not in _NEEDS or not _NEEDS[signal.action](signal):
+        raise ValueError(f"expected a signal of Oban's, got {payload!r:.200}")
+    return signal
+
+
+def obey(signal: Signal, producers: Producers) -> None:
+    """Do what a signal to this node says; never waits. A queue that does not run here is left out."""
+    match signal:
+        case Signal("pause"):
+            producers.pause(signal.queue)
+        case Signal("resume"):
+            producers.resume(signal.queue)
+        case Signal("scale", limit=int(limit)):
+            producers.scale(signal.queue, limit)
+        case Signal("start", limit=int(limit)):
+            producers.start(signal.queue, QueueConfig(limit=limit, paused=bool(signal.paused)))
+        case Signal("stop"):
+            producers.stop(signal.queue)
+        case Signal("pkill", job_id=int(job_id)):
+            producers.cancel([job_id])
+
+
+def _whole(value: object, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= most
+
+
+_NEEDS: dict[str, Callable[[Signal], bool]] = {
+    "pause": lambda _: True,
+    "resume": lambda _: True,
+    "scale": lambda signal: _whole(signal.limit, MAX_LIMIT),
+    "start": lambda signal: (
+        signal.queue != EVERY_QUEUE and signal.paused in (None, True, False) and _whole(signal.limit, MAX_LIMIT)
+    ),
+    "stop": lambda signal: signal.queue != EVERY_QUEUE,
+    "pkill": lambda signal: _whole(signal.job_id, 2**63 - 1),
+}
+"""What the values of each action must be."""
