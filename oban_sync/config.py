@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from oban_sync import codec
+from oban_sync.cron import WINDOW, check_catch_up, zone_of
 from oban_sync.errors import ArgsError, ConfigError
 from oban_sync.job import ENDED, MAX_NAME
 from oban_sync.pace import MAX_READY
@@ -75,6 +76,9 @@ class Config:
     retention: Retention | None
     refresh_interval: float
     refresh_age: float
+    timezone: str
+    catch_up: str
+    catch_up_window: float
     notifier_dsn: str | None
     max_args_bytes: int
 
@@ -163,6 +167,11 @@ def mapping(name: str, value: Any) -> dict[str, Any]:
     return dict(value)
 
 
+def timezone(name: str, value: Any) -> str:
+    """Check the name of a time zone."""
+    return zone_of(text(name, value)).key
+
+
 def mapping_or_false(name: str, value: Any) -> dict[str, Any] | bool:
     """Check a table of options, or a truth value for the defaults or none."""
     return value if isinstance(value, bool) else mapping(name, value)
@@ -202,6 +211,7 @@ OPTIONS: dict[str, Option] = {
     "leadership": Option(boolean),
     "pruner": Option(mapping_or_false),
     "refresher": Option(mapping),
+    "scheduler": Option(mapping),
     "pool_min_size": Option(positive_integer, "OBAN_POOL_MIN_SIZE", 1),
     "pool_max_size": Option(positive_integer, "OBAN_POOL_MAX_SIZE", 10),
     "pool_timeout": Option(positive, "OBAN_POOL_TIMEOUT", 30.0),
@@ -219,6 +229,11 @@ _PARTS: dict[str, dict[str, Option]] = {
         "limit": Option(positive_integer, None, 20_000),
         "max_age": Option(ages, None, {}),
         "queues": Option(queue_ages, None, {}),
+    },
+    "scheduler": {
+        "timezone": Option(timezone, None, "UTC"),
+        "catch_up": Option(check_catch_up, None, "skip"),
+        "window": Option(positive, None, WINDOW),
     },
     "refresher": {"interval": Option(positive, None, 15.0), "max_age": Option(positive, None, 60.0)},
 }
@@ -261,6 +276,7 @@ def config(
     leadership: Any = None,
     pruner: Any = None,
     refresher: Any = None,
+    scheduler: Any = None,
     max_args_bytes: Any = codec.MAX_BYTES,
 ) -> Config:
     """Check the arguments of an instance.
@@ -270,6 +286,7 @@ def config(
     """
     stage = _part("stager", stager)
     refresh = _part("refresher", refresher)
+    periodic = _part("scheduler", scheduler)
     ours = OPTIONS["queues"].check("queues", queues or {})
     return Config(
         name=text("name", "Oban" if name is None else name),
@@ -284,6 +301,9 @@ def config(
         retention=_retention(pruner),
         refresh_interval=refresh["interval"],
         refresh_age=refresh["max_age"],
+        timezone=periodic["timezone"],
+        catch_up=periodic["catch_up"],
+        catch_up_window=periodic["window"],
         notifier_dsn=_part("notifier", notifier)["dsn"],
         max_args_bytes=positive_integer("max_args_bytes", max_args_bytes),
     )

@@ -12,6 +12,10 @@ from oban_sync.job import Job
 class Instance(Protocol):
     """What a worker needs of an Oban instance."""
 
+    @property
+    def running(self) -> bool:
+        """Whether it runs queues, or may lead, in this process."""
+
     def enqueue(self, job: Job, *, conn: object = None) -> Job:
         """Insert one job."""
 
@@ -37,6 +41,11 @@ def get(name: str) -> Instance:
         raise InstanceNotFound(
             f"Oban instance '{name}' not found (made so far: {known}): make one by Oban(dsn=..., name={name!r}) first"
         ) from None
+
+
+def runs(name: str) -> bool:
+    """Say whether the instance of that name runs in this process."""
+    return name in _instances and _instances[name].running
 
 
 def every() -> Iterator[Instance]:

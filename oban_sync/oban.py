@@ -10,7 +10,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack
 
-from oban_sync import clock, config, instances, mode, telemetry
+from oban_sync import clock, config, instances, mode, periodic, telemetry
 from oban_sync.errors import ConfigError, JobError
 from oban_sync.job import Job
 from oban_sync.lifecycle import bulk, control, enqueue, inline, query, queues
@@ -52,6 +52,8 @@ class Oban:
         pruner: `max_age`, seconds that ended jobs are kept, or such by state; `queues`, the same by queue; `interval`,
             seconds between two prunings; `limit`, most jobs that a statement deletes. False: keep all.
         refresher: `interval` and `max_age`, seconds after which a silent queue of another Oban's is forgotten.
+        scheduler: `timezone` of periodic jobs (UTC); `catch_up`, which ticks that nobody led at are enqueued late:
+            skip, once or all; `window`, seconds for which they are.
         max_args_bytes: Most bytes of one job's args as JSON.
 
     Raises:
@@ -80,6 +82,7 @@ class Oban:
         leadership: bool | None = None,
         pruner: dict[str, Any] | bool | None = None,
         refresher: dict[str, Any] | None = None,
+        scheduler: dict[str, Any] | None = None,
         max_args_bytes: int = 1_000_000,
     ) -> None:
         self._config = config.config(
@@ -94,6 +97,7 @@ class Oban:
             leadership=leadership,
             pruner=pruner,
             refresher=refresher,
+            scheduler=scheduler,
             max_args_bytes=max_args_bytes,
         )
         self._names_node = node is None
@@ -182,7 +186,7 @@ class Oban:
 
     def _serve(self) -> Service:
         with closing(self._source.link("oban_sync:verify")) as link:
-            schema.verify(link, self._statements)
+            schema.verify(link, self._statements, crons=self._config.leadership and bool(periodic.every()))
         node = config.default_node() if self._names_node else self._config.node
         return Service(replace(self._config, node=node), self._source, self._statements)
 

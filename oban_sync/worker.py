@@ -14,7 +14,7 @@ from datetime import timedelta
 from functools import update_wrapper
 from typing import Any, ClassVar, Generic, ParamSpec, Protocol, TypeVar
 
-from oban_sync import instances, schedule, typed
+from oban_sync import instances, periodic, schedule, typed
 from oban_sync.errors import JobTimeoutError as JobTimeoutError
 from oban_sync.errors import UnknownWorker, WorkerError
 from oban_sync.job import FIELDS, Job
@@ -96,12 +96,20 @@ _METHODS = {name: Worker.__dict__[name] for name in ("new", "enqueue")}
 
 
 def worker(
-    *, oban: str = "Oban", name: str | None = None, args: Any = None, timeout: Timeout = None, **overrides: Any
+    *,
+    oban: str = "Oban",
+    cron: str | Mapping[str, Any] | None = None,
+    name: str | None = None,
+    args: Any = None,
+    timeout: Timeout = None,
+    **overrides: Any,
 ) -> Callable[[type], type[Worker]]:
     """Decorate a class with a `process(self, job)` method to make it a worker.
 
     Args:
         oban: Name of the instance that `enqueue` uses.
+        cron: When to enqueue a job by itself: an expression such as "0 9 * * MON-FRI" or "@daily", or a mapping with
+            `expr` and perhaps `timezone`, `catch_up` ("skip", "once", "all") and `window` (seconds).
         name: Name to store in rows, instead of `module.Class`; set one to be free to move the class.
         args: The type of its args, such as a dataclass: `new` and `enqueue` take objects of it, checked, and a job that
             runs has one as `job.typed`.
@@ -110,6 +118,7 @@ def worker(
 
     Raises:
         WorkerError: `process` is no plain method, another worker has that name, or `args` cannot be rebuilt.
+        ConfigError: `cron` is no schedule, or is never due.
 
     Example:
         >>> @worker(queue="mailers", name="docs.Email")
@@ -123,6 +132,7 @@ def worker(
     schedule.timeout_seconds(timeout)
     if args is not None:
         typed.check(args, "args")
+    scheduled = periodic.declared(cron)
 
     def decorate(cls: type) -> type[Worker]:
         if not isinstance(cls, type):
@@ -139,13 +149,19 @@ def worker(
         for member, value in {**members, **_METHODS}.items():
             setattr(cls, member, value)
         _register(stored, cls, fixed=name is not None, callers=3)
+        periodic.register(stored, scheduled, oban, cls.new)  # type: ignore[attr-defined]
         return cls
 
     return decorate
 
 
 def job(
-    *, oban: str = "Oban", name: str | None = None, timeout: Timeout = None, **overrides: Any
+    *,
+    oban: str = "Oban",
+    cron: str | Mapping[str, Any] | None = None,
+    name: str | None = None,
+    timeout: Timeout = None,
+    **overrides: Any,
 ) -> Callable[[Callable[P, R]], JobFunction[P, R]]:
     """Decorate a function to make it a job.
 
@@ -154,12 +170,15 @@ def job(
 
     Args:
         oban: Name of the instance that `enqueue` uses.
+        cron: When to enqueue a job by itself, as for `@worker`; the function must need no arguments then.
         name: Name to store in rows, instead of `module.function`.
         timeout: Most seconds of a run.
         **overrides: Fields of its jobs.
 
     Raises:
-        WorkerError: It is no plain function, another worker has that name, or a parameter's type cannot be rebuilt.
+        WorkerError: It is no plain function, another worker has that name, a parameter's type cannot be rebuilt, or it
+            needs arguments with `cron`.
+        ConfigError: `cron` is no schedule, or is never due.
 
     Example:
         >>> @job(queue="mailers", name="docs.send")
@@ -172,9 +191,14 @@ def job(
     """
     _check_declared(overrides)
     schedule.timeout_seconds(timeout)
+    scheduled = periodic.declared(cron)
 
     def decorate(function: Callable[P, R]) -> JobFunction[P, R]:
-        return JobFunction(function, oban, name, overrides, timeout, sys._getframe(1).f_locals)
+        if scheduled is not None:
+            periodic.check_needs_nothing(function)
+        made = JobFunction(function, oban, name, overrides, timeout, sys._getframe(1).f_locals)
+        periodic.register(made._worker_name, scheduled, oban, made.new)
+        return made
 
     return decorate
 
@@ -284,8 +308,6 @@ def _origin(performer: Any) -> str:
 
 def _check_declared(overrides: dict[str, Any]) -> None:
     """Refuse defaults that no job could have, when they are declared rather than at the first enqueue."""
-    if "cron" in overrides:
-        raise WorkerError("cron= is not supported by this version of oban_sync: enqueue from your own timer")
     _build("declared", overrides, None, {})
 
 

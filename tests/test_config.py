@@ -195,6 +195,12 @@ def test_a_value_that_cannot_work_is_named_with_where_it_came_from(
         ({"pruner": {"queues": {"mail": {"done": 1}}}}, "expected states of pruner.queues.mail out of completed,"),
         ({"pruner": {"queues": {"": 1}}}, "expected queue to be a str that is not blank"),
         ({"refresher": {"max_age": 0}}, "expected refresher.max_age to be positive, got 0"),
+        (
+            {"scheduler": {"timezone": "Mars"}},
+            "expected timezone to be the name of one, such as Europe/Paris, got 'Mars'",
+        ),
+        ({"scheduler": {"catch_up": True}}, "expected scheduler.catch_up to be one of skip, once, all, got True"),
+        ({"scheduler": {"window": 0}}, "expected scheduler.window to be positive, got 0"),
         ({"max_args_bytes": 0}, "expected max_args_bytes to be positive, got 0"),
         ({"max_args_bytes": 10**400}, "expected max_args_bytes to be a number, got 1000"),
     ],
@@ -212,6 +218,7 @@ def test_an_instance_has_the_defaults_of_oban() -> None:
     made = config.config()
     assert (made.name, made.prefix, made.queues, made.shutdown_grace_period) == ("Oban", "public", {}, 15.0)
     assert (made.stage_interval, made.stage_limit, made.rescue_after) == (1.0, 20_000, 300.0)
+    assert (made.timezone, made.catch_up, made.catch_up_window) == ("UTC", "skip", 86_400.0)
     assert (made.refresh_interval, made.refresh_age, made.leadership) == (15.0, 60.0, False)
     ages = {"completed": 86_400.0, "cancelled": 86_400.0, "discarded": 86_400.0}
     assert made.retention == Retention(60.0, 20_000, ages, {})

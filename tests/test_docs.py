@@ -37,7 +37,7 @@ import psycopg
 import pytest
 from sqlalchemy import Engine
 
-from oban_sync import Oban, instances
+from oban_sync import Oban, instances, periodic
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -169,6 +169,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A directory to be in, with nothing registered and nothing left behind."""
     monkeypatch.setattr(instances, "_instances", {})
     monkeypatch.setattr(import_module("oban_sync.worker"), "_registry", {})  # the name itself is the decorator
+    monkeypatch.setattr(periodic, "_periodic", {})
     monkeypatch.chdir(tmp_path)
     yield tmp_path
     for instance in instances.every():

@@ -23,6 +23,7 @@ DECLARED = [
     "oban_sync.schema",
     "oban_sync.embedded",
     "oban_sync.telemetry",
+    "oban_sync.telemetry.logger",
     "oban_sync.testing",
     "oban_sync.integrations.gunicorn",
 ]

@@ -198,6 +198,13 @@ def _failure(error: BaseException) -> Failure:
     return Failure(error, storable(text))
 
 
+def _message(failure: Failure) -> str:
+    try:
+        return str(failure.error)
+    except BaseException:
+        return failure.text.rstrip().rsplit("\n", 1)[-1]
+
+
 def _text(value: object) -> str:
     try:
         return value if isinstance(value, str) else repr(value)
@@ -228,9 +235,8 @@ def _report(job: Job, outcome: Outcome, result: Any, started: float, waited: tim
         "state": outcome.state,
     }
     if failed:
-        lines = result.text.rstrip().rsplit("\n", 1)
         meta |= {
-            "error_message": lines[-1].partition(": ")[2] or lines[-1],
+            "error_message": _message(result),
             "error_type": type(result.error).__name__,
             "traceback": result.text,
         }

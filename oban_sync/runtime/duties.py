@@ -6,9 +6,17 @@ from collections.abc import Callable
 
 
 class Duty:
-    """Something done again and again; `due`, on the monotonic clock, is written by the thread that does it only."""
+    """Something done again and again, for the one thread that does it.
+
+    Attributes:
+        seconds: Usual pause between two times.
+        act: What is done.
+        due: When it is done next, on the monotonic clock.
+        failing: Whether it failed the last time.
+    """
 
     def __init__(self, seconds: float, act: Callable[[], None]) -> None:
         self.seconds = seconds
         self.act = act
         self.due = 0.0
+        self.failing = False

@@ -7,12 +7,15 @@ so that an election is never late.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
+from datetime import UTC, datetime
 
-from oban_sync import clock
+from oban_sync import clock, instances, periodic
 from oban_sync.config import Config
 from oban_sync.errors import DatabaseRefused, DatabaseUnavailable
-from oban_sync.lifecycle import lead, rescue
+from oban_sync.lifecycle import cron, lead, rescue
 from oban_sync.lifecycle.prune import Pruner
+from oban_sync.periodic import Periodic
 from oban_sync.runtime import threads
 from oban_sync.runtime.duties import Duty
 from oban_sync.store.connection import Link
@@ -22,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 ELECTION_SECONDS = 2.0
 """Pause between two elections: a leader may miss two before its lease ends."""
+MINUTE = 60.0
+RETRY_SECONDS = 1.0
+"""Pause after periodic jobs could not be enqueued: well below the time for which a tick may be late."""
 
 
 class Steward:
@@ -39,11 +45,14 @@ class Steward:
         self._link = link
         self._statements = statements
         self._inbox = threads.Inbox()
+        self._rules = cron.Rules(config.timezone, config.catch_up, config.catch_up_window, config.max_args_bytes)
         self._since: str | None = None  # this and what follows: the steward thread only
+        self._term: cron.Term | None = None
+        self._offset = 0.0  # the database's clock minus ours
         self._leads_until = 0.0
-        self._failing = False
         self._pruner = None if config.retention is None else Pruner(config.retention)
         self._election = Duty(ELECTION_SECONDS, self._elect)
+        self._periodic = Duty(MINUTE, self._tick)
         self._duties = self._made()
         self.thread = threads.spawn(f"{name}-steward", self._work)
 
@@ -61,7 +70,7 @@ class Steward:
 
     def _made(self) -> list[Duty]:
         """Give the duties in the order of their haste."""
-        duties = [Duty(self._config.refresh_interval, self._refresh)]
+        duties = [self._periodic, Duty(self._config.refresh_interval, self._refresh)]
         if self._config.retention is not None:
             self._pruning = Duty(self._config.retention.interval, self._prune)
             duties.append(self._pruning)
@@ -87,11 +96,11 @@ class Steward:
     def _guarded(self, duty: Duty) -> None:
         try:
             duty.act()
-            self._failing = False
+            duty.failing = False
         except Exception as error:
-            if not self._failing:
+            if not duty.failing:
                 threads.report(logger, "a duty of the leader failed, and is done again", error)
-            self._failing = True
+            duty.failing = True
 
     def _elect(self) -> None:
         sent = clock.monotonic()
@@ -99,10 +108,33 @@ class Steward:
         term = lead.elect(
             self._link, self._statements, name=self._config.name, node=self._config.node, since=self._since
         )
+        self._offset = term.now - (sent + clock.monotonic()) / 2
+        if term.since != self._since:
+            self._begin_term(term.since)
         self._since = term.since
         self._leads_until = 0.0 if term.since is None else sent + lead.LEASE
         if self.leads() != led:
             logger.info("node %s %s", self._config.node, "leads" if self.leads() else "leads no more")
+
+    def _begin_term(self, since: str | None) -> None:
+        self._term = None if since is None else cron.Term(datetime.fromisoformat(since).replace(tzinfo=UTC))
+        self._periodic.due = 0.0
+
+    def _tick(self) -> None:
+        """Enqueue periodic jobs, and come back at the next minute of the database's clock."""
+        assert self._term is not None  # noqa: S101 - this node leads
+        entries = [entry for entry in periodic.every() if self._is_mine(entry)]
+        now = clock.monotonic() + self._offset
+        if entries:
+            self._periodic.due = clock.monotonic() + RETRY_SECONDS
+            until, _ = cron.tick(self._link, self._statements, entries, rules=self._rules, term=self._term)
+            self._term = replace(self._term, evaluated=until)
+            now = until.timestamp()
+        self._periodic.due = clock.monotonic() + MINUTE - now % MINUTE
+
+    def _is_mine(self, entry: Periodic) -> bool:
+        """Say whether a job is for this instance: its own may run in this process, on another database perhaps."""
+        return entry.oban == self._config.name or not instances.runs(entry.oban)
 
     def _prune(self) -> None:
         assert self._pruner is not None  # noqa: S101 - made with the duty

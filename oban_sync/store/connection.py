@@ -113,6 +113,17 @@ class Link:
                     cursor.execute(statement, params)
             return [_rows(cursor) for cursor in self._cursors[: len(calls)]]
 
+    @contextmanager
+    def transaction(self) -> Iterator[psycopg.Connection[Row]]:
+        """Lend the connection in a transaction that commits at the end of the block.
+
+        Raises:
+            DatabaseUnavailable: As for `execute`.
+            DatabaseRefused: As for `execute_all`.
+        """
+        with self._guarded() as connection, connection.transaction():
+            yield connection
+
     def listen(self, channels: Sequence[str]) -> None:
         """Have PostgreSQL send what is notified on these channels.
 

@@ -78,14 +78,14 @@ def script(folders: tuple[str, ...], statements: Statements) -> str:
     return "\n".join(parts)
 
 
-def verify(link: Link, statements: Statements) -> None:
-    """Check that the tables are there.
+def verify(link: Link, statements: Statements, *, crons: bool = False) -> None:
+    """Check that the tables are there, with that of periodic jobs where there are some.
 
     Raises:
         SchemaMissing: One of them is not.
         DatabaseUnavailable: PostgreSQL cannot be reached.
     """
-    lacking = link.execute(statements["verify_structure"], {"prefix": statements.prefix})
+    lacking = link.execute(statements["verify_structure"], {"prefix": statements.prefix, "crons": crons})
     if lacking:
         raise SchemaMissing(missing(lacking[0][0], statements.prefix, link.connect().info.dbname))
 
