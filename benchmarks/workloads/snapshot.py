@@ -1,7 +1,8 @@
 """A transaction that holds a snapshot open for long: no row that dies after it can be cleared away.
 
 Jobs go through their states by bare statements first, in the queue of those that are measured, because a queue that
-gets slow there would take hours to do so by itself.
+gets slow there would take hours to do so by itself. For the same reason those come in lots, each as large as the rate
+of the one before allows, until one takes at least half the time; its rate counts.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from benchmarks.results import Figure, Figures
 from benchmarks.subject import Subject
 from benchmarks.workloads.drain import run_out
 
-PROBE = 1_000
-"""Jobs from whose rate it follows how many are measured, and the fewest of those."""
+FIRST = 200
+"""Jobs of the first lot."""
 
 
 def snapshot(subject: Subject, jobs: int, *, dead: int, seconds: float) -> Figures:
@@ -43,12 +44,17 @@ def _rate(subject: Subject, jobs: int, dead: int, seconds: float, *, held: bool)
     with _snapshot(subject) if held else nullcontext():
         with subject.connection() as connection:
             rows.live_through(connection, dead)
-        probe = min(PROBE, jobs)
-        subject.add(probe)
-        rate = run_out(subject, probe)
-        jobs = max(probe, min(jobs, round(rate * seconds)))
-        subject.add(jobs)
-        return run_out(subject, jobs, before=probe)
+        return _rate_of_lots(subject, jobs, seconds)
+
+
+def _rate_of_lots(subject: Subject, jobs: int, seconds: float) -> float:
+    before, lot, wanted, rate = 0, 0, min(FIRST, jobs), 0.0
+    while lot < wanted / 2:
+        before, lot = before + lot, wanted
+        subject.add(lot)
+        rate = run_out(subject, lot, before=before)
+        wanted = min(jobs, round(rate * seconds))
+    return rate
 
 
 @contextmanager
