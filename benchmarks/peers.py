@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from benchmarks.redis_server import redis
 from benchmarks.remote import SystemSpec
 from benchmarks.servers import Server
 
@@ -40,5 +41,25 @@ PEERS: dict[str, Peer] = {
         ("oban>=0.7.0", "uvloop>=0.21", PSYCOPG),
         {"oban": SystemSpec("benchmarks.systems.oban_peer", strict=False, share=0.5)},
         python=(3, 12),
+    ),
+    "dramatiq": Peer(
+        ("dramatiq[redis]>=2.2",),
+        {"dramatiq": SystemSpec("benchmarks.systems.dramatiq_peer", share=0.5)},
+        server=redis,
+    ),
+    "huey": Peer(
+        ("huey>=3.5", "redis>=5"),
+        {"huey": SystemSpec("benchmarks.systems.huey_peer", share=0.5)},
+        server=redis,
+    ),
+    "celery": Peer(
+        ("celery[redis]>=5.5",),
+        {"celery": SystemSpec("benchmarks.systems.celery_peer", share=0.2)},
+        server=redis,
+    ),
+    "rq": Peer(
+        ("rq>=3.0",),
+        {"rq": SystemSpec("benchmarks.systems.rq_peer", strict=False, share=0.1)},
+        server=redis,
     ),
 }

@@ -12,12 +12,12 @@ import os
 import struct
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-_RECORD = struct.Struct("<qdd")
+RECORD = struct.Struct("<qdd")
 _HEADER = 64  # bytes: whether the gate is open, then for each lane whether a job has come to it
 _SPARE = 1000
 _SHARED = Path("/dev/shm")  # noqa: S108 - mkstemp makes a name of its own in it
@@ -56,7 +56,7 @@ class Lane:
         self._number = number
         self._end = end
         self._open = False  # any thread of this process may see first that it is
-        self._offsets = itertools.count(begin, _RECORD.size)  # next() is one step under the GIL
+        self._offsets: Iterator[int] = itertools.count(begin, RECORD.size)  # next() is one step under the GIL
 
     def start(self, id: int) -> None:
         """Record that a job starts now.
@@ -69,7 +69,7 @@ class Lane:
         offset = next(self._offsets)
         if offset >= self._end:
             raise OverflowError(_FULL)
-        _RECORD.pack_into(self._memory, offset, id, time.time(), time.monotonic())
+        RECORD.pack_into(self._memory, offset, id, time.time(), time.monotonic())
 
     def start_all(self, ids: Sequence[int]) -> None:
         """Record that jobs start now, all at once: for loops that run nothing, whose speed this must not hide."""
@@ -104,7 +104,7 @@ class Tally:
 
     def __init__(self, jobs: int, lanes: int = 1) -> None:
         self.lanes = lanes
-        self._lane_bytes = (2 * jobs + _SPARE) * _RECORD.size
+        self._lane_bytes = (2 * jobs + _SPARE) * RECORD.size
         handle, self._path = tempfile.mkstemp(prefix="benchmarks-", dir=_SHARED if _SHARED.is_dir() else None)
         os.truncate(handle, self._begin(lanes))
         self._memory = mmap.mmap(handle, 0)
@@ -140,16 +140,16 @@ class Tally:
         """Count the starts so far, looking only at what is new since the last call."""
         for lane in range(self.lanes):
             while self._id(self._frontiers[lane], lane):
-                self._frontiers[lane] += _RECORD.size
-        return sum(at - self._begin(lane) for lane, at in enumerate(self._frontiers)) // _RECORD.size
+                self._frontiers[lane] += RECORD.size
+        return sum(at - self._begin(lane) for lane, at in enumerate(self._frontiers)) // RECORD.size
 
     def starts(self) -> list[Start]:
         """List all starts in the order of the clock."""
         self.count()
         found = [
-            Start._make((*_RECORD.unpack_from(self._memory, offset), lane))
+            Start._make((*RECORD.unpack_from(self._memory, offset), lane))
             for lane in range(self.lanes)
-            for offset in range(self._begin(lane), self._frontiers[lane], _RECORD.size)
+            for offset in range(self._begin(lane), self._frontiers[lane], RECORD.size)
         ]
         return sorted(found, key=lambda start: start.monotonic)
 
