@@ -26,6 +26,9 @@ DECLARED = [
     "oban_sync.telemetry.logger",
     "oban_sync.testing",
     "oban_sync.integrations.gunicorn",
+    "oban_sync.integrations.opentelemetry",
+    "oban_sync.integrations.prometheus",
+    "oban_sync.integrations.pytest",
 ]
 MODULES = ["oban_sync", *(module.name for module in pkgutil.walk_packages(oban_sync.__path__, "oban_sync."))]
 
@@ -98,9 +101,20 @@ def test_the_wheel_ships_types_and_statements(tmp_path: Path) -> None:
 
 
 def test_a_package_imports_no_optional_library() -> None:
-    """With the four packages that it depends on, every module but the demo's can be imported."""
-    optional = ("django", "flask", "psycopg2", "rich", "sqlalchemy")
-    modules = [name for name in MODULES if not name.startswith("oban_sync.cli.demo.")]
+    """With the four packages that it depends on, every module can be imported but the demo's and those for a library."""
+    optional = (
+        "django",
+        "flask",
+        "msgspec",
+        "opentelemetry",
+        "prometheus_client",
+        "psycopg2",
+        "pytest",
+        "rich",
+        "sqlalchemy",
+    )
+    named = tuple(f"oban_sync.integrations.{library}" for library in ("opentelemetry", "prometheus", "pytest"))
+    modules = [name for name in MODULES if not name.startswith(("oban_sync.cli.demo.", *named))]
     program = (
         f"import importlib, sys\n"
         f"for name in {modules!r}: name.endswith('__main__') or importlib.import_module(name)\n"
