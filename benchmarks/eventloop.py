@@ -79,6 +79,20 @@ async def send(pauses: Sequence[float], store: Store) -> list[tuple[float, float
     return times
 
 
+async def schedule(delays: Sequence[float], store: Callable[[int, float, float], Awaitable[object]]) -> list[float]:
+    """Store jobs due in so many seconds from their call, and give the due times, seconds since 1970.
+
+    Args:
+        delays: The seconds.
+        store: Stores the job of a number, due after a delay, which is at a time.
+    """
+    dues = []
+    for number, delay in enumerate(delays, 1):
+        dues.append(time.time() + delay)
+        await store(number, delay, dues[-1])
+    return dues
+
+
 async def _told(coroutine: Coroutine[Any, Any, object]) -> None:
     try:
         await coroutine

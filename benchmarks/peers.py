@@ -34,32 +34,58 @@ class Peer:
         return [re.split(r"[\[<>=~!]", package)[0] for package in self.packages]
 
 
+_SYSTEMS = "benchmarks.systems"
 PSYCOPG = "psycopg[binary,pool]>=3.2"
 
 PEERS: dict[str, Peer] = {
     "oban": Peer(
         ("oban>=0.7.0", "uvloop>=0.21", PSYCOPG),
-        {"oban": SystemSpec("benchmarks.systems.oban_peer", strict=False, share=0.5)},
+        {"oban": SystemSpec(f"{_SYSTEMS}.oban_peer", strict=False, share=0.5)},
         python=(3, 12),
+    ),
+    "pgqueuer": Peer(
+        ("pgqueuer>=1.0", "asyncpg>=0.29", "uvloop>=0.21", PSYCOPG),
+        {
+            "pgqueuer at 10": SystemSpec(
+                f"{_SYSTEMS}.pgqueuer_peer",
+                strict=False,
+                variant="capped",
+                about="batches of half the slots, and max_concurrent_tasks as many as slots",
+            ),
+            "pgqueuer best": SystemSpec(
+                f"{_SYSTEMS}.pgqueuer_peer",
+                strict=False,
+                variant="best",
+                about="batches of 100 and no limit of how many run: the slots mean nothing to it",
+            ),
+        },
+    ),
+    "procrastinate": Peer(
+        ("procrastinate>=3.0", PSYCOPG),
+        {"procrastinate": SystemSpec(f"{_SYSTEMS}.procrastinate_peer", strict=False, share=0.3)},
+    ),
+    "chancy": Peer(
+        ("chancy>=0.26", PSYCOPG),
+        {"chancy": SystemSpec(f"{_SYSTEMS}.chancy_peer", strict=False, share=0.5)},
     ),
     "dramatiq": Peer(
         ("dramatiq[redis]>=2.2",),
-        {"dramatiq": SystemSpec("benchmarks.systems.dramatiq_peer", share=0.5)},
+        {"dramatiq": SystemSpec(f"{_SYSTEMS}.dramatiq_peer", share=0.5)},
         server=redis,
     ),
     "huey": Peer(
         ("huey>=3.5", "redis>=5"),
-        {"huey": SystemSpec("benchmarks.systems.huey_peer", share=0.5)},
+        {"huey": SystemSpec(f"{_SYSTEMS}.huey_peer", share=0.5)},
         server=redis,
     ),
     "celery": Peer(
         ("celery[redis]>=5.5",),
-        {"celery": SystemSpec("benchmarks.systems.celery_peer", share=0.2)},
+        {"celery": SystemSpec(f"{_SYSTEMS}.celery_peer", share=0.2)},
         server=redis,
     ),
     "rq": Peer(
         ("rq>=3.0",),
-        {"rq": SystemSpec("benchmarks.systems.rq_peer", strict=False, share=0.1)},
+        {"rq": SystemSpec(f"{_SYSTEMS}.rq_peer", strict=False, share=0.1)},
         server=redis,
     ),
 }

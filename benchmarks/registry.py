@@ -109,8 +109,8 @@ def _waiting(sizes: Sizes) -> list[Workload]:
     many = sizes.scheduled
     return [
         Workload("latency", "latency", "ms", ("wait", "send"), latency, sizes.latency),
-        Workload("scheduled", "scheduled by the node, late", "ms", ("wait", "schedule"), near, many),
-        Workload("scheduled", "scheduled by another process, late", "ms", ("wait", "schedule"), far, many),
+        Workload("scheduled", "scheduled by the node, late", "ms", ("wait", "send", "schedule"), near, many),
+        Workload("scheduled", "scheduled by another process, late", "ms", ("wait", "send", "schedule"), far, many),
         Workload("idle", "idle", "% of a core", ("idle",), unused, sizes.idle, compared=False),
     ]
 

@@ -31,6 +31,7 @@ class SystemSpec:
         python: Interpreter whose environment has the queue.
         strict: Whether a job that starts early is an error, not a property to be told.
         variant: What else its `make` is given.
+        about: How it is set up, where its name does not say so.
         share: The part of the jobs that it is given where a rate is measured, so that a slow one ends in time.
     """
 
@@ -38,6 +39,7 @@ class SystemSpec:
     python: str = sys.executable
     strict: bool = True
     variant: str = ""
+    about: str = ""
     share: float = 1.0
 
 

@@ -71,7 +71,7 @@ def _table(results: Results, members: Iterator[Result]) -> Iterator[str]:
 
 def _figures(results: Results, result: Result) -> list[str]:
     ratios = [results.ratio(result, system) for system in (OURS, BARE)]
-    shown = ["-" if ratio is None else f"{ratio:.3g}" for ratio in ratios]
+    shown = ["-" if ratio is None else f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.3g}" for ratio in ratios]
     spread = f"{_number(min(result.runs))} to {_number(max(result.runs))}"
     return [f"{_number(result.value)} {result.unit}".strip(), spread, f"{result.jobs:,}", *shown]
 

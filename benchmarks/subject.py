@@ -33,7 +33,7 @@ class Subject:
         self.server = server
         self.strict = spec.strict
         self.share = spec.share
-        self._notes: list[str] = []
+        self._notes = [f"{name}: {spec.about}"] if spec.about else []
         self._spec, self._cpus = spec, cpus
         self._dsn = server.create(name)
         self.clerk = Agent(spec, self._dsn, cpus)  # stores jobs, and checks what became of them; runs none
@@ -74,6 +74,11 @@ class Subject:
         """Connect to its database in autocommit, for the block."""
         with psycopg.connect(self._dsn, autocommit=True) as connection:
             yield connection
+
+    def warm(self, tally: Tally) -> None:
+        """Store a lone job with the number 1, and wait until it has run: then the node is up."""
+        self.clerk.call("send", pauses=[0.0])
+        self._wait_for_starts(1, tally, None)
 
     def finished(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import threading
@@ -17,6 +18,7 @@ from benchmarks.systems import bare_sql
 from benchmarks.tally import Lane
 
 GROUP = 100
+_ARGS = 5  # the column of FETCH
 
 
 class Node:
@@ -80,9 +82,8 @@ class Node:
 
     def _take(self) -> None:
         rows = self._connection.execute(bare_sql.FETCH, (QUEUE, GROUP)).fetchall()
-        ids = [row[0] for row in rows]
-        self._lane.start_all(ids)
-        self._connection.execute(bare_sql.ACK, (ids,))
+        self._lane.start_all([json.loads(row[_ARGS])["id"] for row in rows])
+        self._connection.execute(bare_sql.ACK, ([row[0] for row in rows],))
 
     def _notified(self) -> list[float]:
         """Give the due times of jobs that were announced, 0 for those that are ready."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import ClassVar
 
 import uvloop
@@ -90,7 +90,7 @@ class ObanPeer(Table):
         return times
 
     def schedule(self, delays: Sequence[float]) -> list[float]:
-        dues: list[float] = self._loop.run(self._schedule(delays))
+        dues: list[float] = self._loop.run(eventloop.schedule(delays, self._store_late))
         return dues
 
     async def _instance(self, queues: dict[str, int] | None = None) -> Oban:
@@ -105,13 +105,8 @@ class ObanPeer(Table):
     async def _store(self, number: int) -> None:
         await self._oban.enqueue(_job(number))
 
-    async def _schedule(self, delays: Sequence[float]) -> list[float]:
-        dues = []
-        for number, delay in enumerate(delays, 1):
-            due = datetime.now(UTC) + timedelta(seconds=delay)
-            await self._oban.enqueue(Noop.new({"id": number}, scheduled_at=due))
-            dues.append(due.timestamp())
-        return dues
+    async def _store_late(self, number: int, delay: float, due: float) -> None:  # noqa: ARG002 - it takes times
+        await self._oban.enqueue(Noop.new({"id": number}, scheduled_at=datetime.fromtimestamp(due, UTC)))
 
 
 def make(dsn: str) -> System:

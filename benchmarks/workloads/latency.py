@@ -19,8 +19,9 @@ def latency(subject: Subject, jobs: int) -> dict[str, float]:
     subject.fill(0)
     with Tally(len(pauses)) as tally, subject.processes() as (node,):
         node.call("start", slots=10, mode="wait", lane=tally.lane(0))
+        subject.warm(tally)
         times = subject.clerk.call("send", pauses=pauses)
-        _, starts = subject.finished(len(pauses), tally)
+        _, starts = subject.finished(len(pauses), tally, before=1, again=[1])
         node.call("stop")
     begun = {start.id: start.monotonic for start in starts}
     called = [(begun[number] - times[number - 1][0]) * 1e3 for number in range(WARM + 1, len(pauses) + 1)]
