@@ -82,10 +82,8 @@ def run(tmp_path: Path) -> Callable[..., str]:
 def test_the_fixtures_work_with_a_server_that_the_user_names(
     run: Callable[..., str], tmp_path: Path, server_dsn: str
 ) -> None:
-    conftest = (
-        f"import pytest\n\n\n@pytest.fixture(scope='session')\ndef oban_server_dsn():\n    return {server_dsn!r}\n"
-    )
-    (tmp_path / "conftest.py").write_text(conftest)
+    fixture = f"@pytest.fixture(scope='session')\ndef oban_server_dsn():\n    return {server_dsn!r}\n"
+    (tmp_path / "conftest.py").write_text(f"import pytest\n\n\n{fixture}")
     assert "4 passed" in run()
 
 
