@@ -61,6 +61,23 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True)
+class Metrics:
+    """What is told to dashboards, and how often.
+
+    Attributes:
+        interval: Seconds between two reports.
+        estimate_limit: Jobs of a state above which they are guessed and not counted.
+        cronitor_interval: Seconds between two lists of the periodic jobs.
+        counts_enabled: Whether the leader counts jobs at all.
+    """
+
+    interval: float
+    estimate_limit: int
+    cronitor_interval: float
+    counts_enabled: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The checked options of one instance."""
 
@@ -79,6 +96,7 @@ class Config:
     timezone: str
     catch_up: str
     catch_up_window: float
+    metrics: Metrics | None
     notifier_dsn: str | None
     max_args_bytes: int
 
@@ -212,6 +230,7 @@ OPTIONS: dict[str, Option] = {
     "pruner": Option(mapping_or_false),
     "refresher": Option(mapping),
     "scheduler": Option(mapping),
+    "metrics": Option(mapping_or_false),
     "pool_min_size": Option(positive_integer, "OBAN_POOL_MIN_SIZE", 1),
     "pool_max_size": Option(positive_integer, "OBAN_POOL_MAX_SIZE", 10),
     "pool_timeout": Option(positive, "OBAN_POOL_TIMEOUT", 30.0),
@@ -234,6 +253,12 @@ _PARTS: dict[str, dict[str, Option]] = {
         "timezone": Option(timezone, None, "UTC"),
         "catch_up": Option(check_catch_up, None, "skip"),
         "window": Option(positive, None, WINDOW),
+    },
+    "metrics": {
+        "interval": Option(positive, None, 1.0),
+        "estimate_limit": Option(positive_integer, None, 50_000),
+        "cronitor_interval": Option(positive, None, 30.0),
+        "counts_enabled": Option(boolean, None, True),
     },
     "refresher": {"interval": Option(positive, None, 15.0), "max_age": Option(positive, None, 60.0)},
 }
@@ -277,6 +302,7 @@ def config(
     pruner: Any = None,
     refresher: Any = None,
     scheduler: Any = None,
+    metrics: Any = None,
     max_args_bytes: Any = codec.MAX_BYTES,
 ) -> Config:
     """Check the arguments of an instance.
@@ -304,6 +330,7 @@ def config(
         timezone=periodic["timezone"],
         catch_up=periodic["catch_up"],
         catch_up_window=periodic["window"],
+        metrics=_metrics(metrics),
         notifier_dsn=_part("notifier", notifier)["dsn"],
         max_args_bytes=positive_integer("max_args_bytes", max_args_bytes),
     )
@@ -342,6 +369,12 @@ def _retention(given: Any) -> Retention | None:
     everywhere = {**dict.fromkeys(map(str, ENDED), MAX_AGE), **part["max_age"]}
     own = {queue: {**everywhere, **kept} for queue, kept in part["queues"].items()}
     return Retention(part["interval"], part["limit"], everywhere, own)
+
+
+def _metrics(given: Any) -> Metrics | None:
+    if given is None or given is False:
+        return None
+    return Metrics(**_part("metrics", None if given is True else given))
 
 
 def _from_file(path: str | Path | None) -> dict[str, Any]:

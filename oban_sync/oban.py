@@ -54,6 +54,8 @@ class Oban:
         refresher: `interval` and `max_age`, seconds after which a silent queue of another Oban's is forgotten.
         scheduler: `timezone` of periodic jobs (UTC); `catch_up`, which ticks that nobody led at are enqueued late:
             skip, once or all; `window`, seconds for which they are.
+        metrics: True, or options, by which Oban's dashboards are told of this node and its jobs: `interval` (1 second),
+            `counts_enabled`, `estimate_limit` (50,000 jobs of a state), `cronitor_interval`. By default they are not.
         max_args_bytes: Most bytes of one job's args as JSON.
 
     Raises:
@@ -83,6 +85,7 @@ class Oban:
         pruner: dict[str, Any] | bool | None = None,
         refresher: dict[str, Any] | None = None,
         scheduler: dict[str, Any] | None = None,
+        metrics: dict[str, Any] | bool | None = None,
         max_args_bytes: int = 1_000_000,
     ) -> None:
         self._config = config.config(
@@ -98,6 +101,7 @@ class Oban:
             pruner=pruner,
             refresher=refresher,
             scheduler=scheduler,
+            metrics=metrics,
             max_args_bytes=max_args_bytes,
         )
         self._names_node = node is None

@@ -12,7 +12,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from oban_sync import Oban, config
-from oban_sync.config import OPTIONS, QueueConfig, Retention, load
+from oban_sync.config import OPTIONS, Metrics, QueueConfig, Retention, load
 from oban_sync.errors import ConfigError, ObanError
 
 
@@ -201,6 +201,8 @@ def test_a_value_that_cannot_work_is_named_with_where_it_came_from(
         ),
         ({"scheduler": {"catch_up": True}}, "expected scheduler.catch_up to be one of skip, once, all, got True"),
         ({"scheduler": {"window": 0}}, "expected scheduler.window to be positive, got 0"),
+        ({"metrics": {"interval": 0}}, "expected metrics.interval to be positive, got 0"),
+        ({"metrics": "all"}, "expected metrics to be a table of options, got 'all'"),
         ({"max_args_bytes": 0}, "expected max_args_bytes to be positive, got 0"),
         ({"max_args_bytes": 10**400}, "expected max_args_bytes to be a number, got 1000"),
     ],
@@ -239,6 +241,12 @@ def test_the_pruner_takes_ages_of_states_and_queues_or_false() -> None:
     assert kept is not None
     assert kept.ages == {"completed": 60.0, "cancelled": 86_400.0, "discarded": 86_400.0}
     assert kept.queues == {"mail": {"completed": 60.0, "cancelled": 86_400.0, "discarded": None}}
+
+
+def test_metrics_are_off_unless_they_are_asked_for() -> None:
+    assert config.config().metrics is None
+    assert config.config(metrics=False).metrics is None
+    assert config.config(metrics=True).metrics == config.config(metrics={}).metrics == Metrics(1.0, 50_000, 30.0, True)
 
 
 def test_queues_take_numbers_tables_and_text() -> None:

@@ -50,7 +50,7 @@ def start(modules: tuple[str, ...], grace: float | None, config: str | None, log
         raise ConfigError("expected queues to run: pass --queues default:10, set OBAN_QUEUES, or fill oban.toml")
     _import(modules)
     names = ("name", "node", "prefix", "queues", "shutdown_grace_period", "leadership")
-    parts = ("stager", "lifeline", "notifier", "pruner", "refresher", "scheduler")
+    parts = ("stager", "lifeline", "notifier", "pruner", "refresher", "scheduler", "metrics")
     pool = create_pool(found["dsn"], check=found["pool_check"], **pool_options(found))
     oban = Oban(pool=pool, **{name: found[name] for name in (*names, *parts)})
     signals = Signals()

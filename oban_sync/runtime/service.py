@@ -22,6 +22,7 @@ from oban_sync.runtime.heartbeat import Heartbeat
 from oban_sync.runtime.notifier import Notifier
 from oban_sync.runtime.producer import Producer
 from oban_sync.runtime.producers import Producers, row_meta
+from oban_sync.runtime.reporter import Reporter
 from oban_sync.runtime.scheduler import Scheduler
 from oban_sync.runtime.signals import Signal
 from oban_sync.runtime.steward import Steward
@@ -51,8 +52,7 @@ class Service:
 
     def __init__(self, config: Config, source: Source, statements: Statements) -> None:
         self.process = os.getpid()
-        self._config, self._source, self._statements = config, source, statements
-        self._name = f"oban-{config.name}"
+        self._config, self._source, self._statements, self._name = config, source, statements, f"oban-{config.name}"
         self._scheduler: Scheduler | None = None
         self._ending = threads.Lock()  # taken once, by who ends what the jobs needed
         self._ended = threads.Event()
@@ -62,6 +62,7 @@ class Service:
         self.producers = Producers(owners, heartbeat=self._heartbeat, build=self._producing, new_owner=new_owner)
         self._scheduler = self._scheduling()
         self._steward = self._stewarding()
+        self._reporter = self._reporting()
         self._notifier = Notifier(
             self._name,
             link=self._link("notifier", direct=True),
@@ -141,6 +142,8 @@ class Service:
         self._scheduler.stop()
         if self._steward is not None:
             self._steward.stop()
+        if self._reporter is not None:
+            self._reporter.stop()
         self.producers.close()
 
     def _report_shutdown(self, began: float) -> None:
@@ -226,8 +229,22 @@ class Service:
             return None
         return Steward(self._name, self._config, link=self._link("steward"), statements=self._statements)
 
+    def _reporting(self) -> Reporter | None:
+        if self._config.metrics is None:
+            return None
+        return Reporter(
+            self._name,
+            self._config.metrics,
+            instance=self._config.name,
+            node=self._config.node,
+            link=self._link("reporter"),
+            statements=self._statements,
+            producers=self.producers,
+            leads=self.leads,
+        )
+
     def _stewards(self) -> list[threads.Thread]:
-        return [] if self._steward is None else [self._steward.thread]
+        return [part.thread for part in (self._steward, self._reporter) if part is not None]
 
     def _link(self, role: str, *, direct: bool = False) -> Link:
         dsn = self._config.notifier_dsn if direct else None
