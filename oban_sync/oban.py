@@ -515,11 +515,14 @@ class Oban:
         if keep is not None:
             with self._source.transaction_handle() as handle:
                 keep(handle, self._statements, signal.queue)
-        if service is not None and node in (None, service.node):
-            service.obey(signal)
-        if service is None or node != service.node:
-            with self._source.handle() as handle:
-                queues.tell(handle, self._statements, signal.encode())
+        if service is None or node not in (None, service.node):
+            self._tell(signal)
+        else:
+            service.command(signal, partial(self._tell, signal) if node is None else None)
+
+    def _tell(self, signal: Signal) -> None:
+        with self._source.handle() as handle:
+            queues.tell(handle, self._statements, signal.encode())
 
     def _control(
         self,

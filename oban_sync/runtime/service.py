@@ -16,7 +16,7 @@ from oban_sync.current import current_job
 from oban_sync.errors import DatabaseRefused, DatabaseUnavailable
 from oban_sync.lifecycle.complete import transaction
 from oban_sync.lifecycle.run import Place
-from oban_sync.runtime import signals, threads
+from oban_sync.runtime import threads
 from oban_sync.runtime.context import House
 from oban_sync.runtime.heartbeat import Heartbeat
 from oban_sync.runtime.notifier import Notifier
@@ -24,7 +24,7 @@ from oban_sync.runtime.producer import Producer
 from oban_sync.runtime.producers import Producers, row_meta
 from oban_sync.runtime.reporter import Reporter
 from oban_sync.runtime.scheduler import Scheduler
-from oban_sync.runtime.signals import Signal
+from oban_sync.runtime.signals import Signal, Signals
 from oban_sync.runtime.steward import Steward
 from oban_sync.runtime.watch import Watch
 from oban_sync.store.connection import Link
@@ -60,20 +60,11 @@ class Service:
         owners = {new_owner(): (queue, options) for queue, options in config.queues.items()}
         self._heartbeat = self._beating(owners)
         self.producers = Producers(owners, heartbeat=self._heartbeat, build=self._producing, new_owner=new_owner)
+        self._signals = Signals(f"{config.name}.{config.node}", self.producers)
         self._scheduler = self._scheduling()
         self._steward = self._stewarding()
         self._reporter = self._reporting()
-        self._notifier = Notifier(
-            self._name,
-            link=self._link("notifier", direct=True),
-            handlers={
-                statements.insert_channel: self._inserted,
-                statements.due_channel: self._scheduler.due_at,
-                statements.leader_channel: self._resigned,
-                statements.signal_channel: self._signalled,
-            },
-            reconnected=self._look,
-        )
+        self._notifier = self._listening(self._scheduler)
         self._notifier.wait(LISTEN_SECONDS)
         _watch_exit(self)
 
@@ -113,13 +104,13 @@ class Service:
             )
             threads.spawn(f"{self._name}-reaper", self._end_later)
 
-    def obey(self, signal: Signal) -> None:
-        """Do what a signal says, here and now; a queue that stops gets the grace for its jobs.
+    def command(self, signal: Signal, tell: Callable[[], None] | None) -> None:
+        """Do what a signal says, here and now, and tell others; a queue that stops gets the grace for its jobs.
 
         A job may stop the queue that runs it: then nobody waits.
         """
         producer = self.producers.get(signal.queue)
-        signals.obey(signal, self.producers)
+        self._signals.command(signal, tell)
         job = current_job()
         if signal.action == "stop" and producer is not None and (job is None or job.queue != signal.queue):
             grace = self._config.shutdown_grace_period
@@ -224,6 +215,16 @@ class Service:
             heartbeat=self._heartbeat,
         )
 
+    def _listening(self, scheduler: Scheduler) -> Notifier:
+        handlers = {
+            self._statements.insert_channel: self._inserted,
+            self._statements.due_channel: scheduler.due_at,
+            self._statements.leader_channel: self._resigned,
+            self._statements.signal_channel: self._signals.receive,
+        }
+        link = self._link("notifier", direct=True)
+        return Notifier(self._name, link=link, handlers=handlers, reconnected=self._look)
+
     def _stewarding(self) -> Steward | None:
         if not self._config.leadership:
             return None
@@ -259,11 +260,6 @@ class Service:
     def _resigned(self, payload: Any) -> None:
         if self._steward is not None and payload["name"] == self._config.name:
             self._steward.contend()
-
-    def _signalled(self, payload: Any) -> None:
-        signal = signals.read(payload)
-        if signal.ident in (signals.ANY, f"{self._config.name}.{self._config.node}"):
-            signals.obey(signal, self.producers)
 
     def _delayed(self, seconds: float) -> None:
         if self._scheduler is not None:

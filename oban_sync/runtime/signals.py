@@ -14,11 +14,14 @@ import orjson
 
 from oban_sync.config import QueueConfig
 from oban_sync.job import MAX_NAME
+from oban_sync.runtime import threads
 from oban_sync.runtime.producers import Producers
 
 ANY = "any"
 EVERY_QUEUE = "*"
 MAX_LIMIT = 2**31 - 1
+BACK_SECONDS = 1.0
+"""Longest wait for a signal of one's own, which comes in milliseconds unless the node does not listen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,51 @@ def read(payload: Any) -> Signal:
     return signal
 
 
-def obey(signal: Signal, producers: Producers) -> None:
-    """Do what a signal to this node says; never waits. A queue that does not run here is left out."""
+class Signals:
+    """What one node gets and sends.
+
+    A node gets its own signals too, in one order with those of others. So a command waits until its signal is back:
+    then nothing that was sent before can undo it.
+
+    Args:
+        ident: Name of the node in signals.
+        producers: Its queues.
+    """
+
+    def __init__(self, ident: str, producers: Producers) -> None:
+        self._ident = ident
+        self._producers = producers
+        self._awaited: list[tuple[Signal, threads.Event]] = []  # appends and removals are atomic
+
+    def receive(self, payload: Any) -> None:
+        """Do what a payload says, if it is for this node; on the notifier thread, so it never waits.
+
+        Raises:
+            ValueError: It is no signal.
+        """
+        signal = read(payload)
+        if signal.ident in (ANY, self._ident):
+            _obey(signal, self._producers)
+        for sent, back in list(self._awaited):
+            if sent == signal:
+                back.set()
+
+    def command(self, signal: Signal, tell: Callable[[], None] | None) -> None:
+        """Do what a signal says; where there is a `tell`, have it send the signal, and wait until it is back."""
+        _obey(signal, self._producers)
+        if tell is None:
+            return
+        awaited = signal, threads.Event()
+        self._awaited.append(awaited)
+        try:
+            tell()
+            awaited[1].wait(BACK_SECONDS)
+        finally:
+            self._awaited.remove(awaited)
+
+
+def _obey(signal: Signal, producers: Producers) -> None:
+    """Do what a signal to this node says. A queue that does not run here is left out."""
     match signal:
         case Signal("pause"):
             producers.pause(signal.queue)
