@@ -2,21 +2,21 @@
 
 An index keeps an entry of each row that was available until no snapshot can see it any more. While somebody holds an
 old snapshot, such as a long report's, a fetch that begins at the start of its queue walks over all jobs that ran since.
-So where that turns out to be slow, a fetch begins behind the jobs that it took some time ago, and only now and then at
-the start: for jobs that came in with an older time, by a late commit or from a node that died.
+So where that turns out to be slow, a fetch begins behind the jobs that it took, and only now and then at the start: for
+jobs that came in with an older time, by a late commit or from a node that died.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 SLOW_SECONDS = 0.002
 SLOW_SECONDS_A_JOB = 1e-5
 """A search of the server that takes longer than these together walks over much that is dead."""
-TRAIL_SECONDS = 1.0
-"""A fetch begins behind what was taken so long ago: a transaction that inserts may take that time to commit."""
+TRAIL = timedelta(seconds=1)
+"""Jobs that became due within it are looked for again and again: a transaction that inserts takes time to commit."""
 WHOLE_SECONDS = 2.0
 """Longest time between two looks from the start."""
 SHARE = 20
@@ -35,9 +35,9 @@ class Search:
         >>> search = Search()
         >>> search.after(now=0.0)  # from the start
         >>> search.record_whole(found=1, seconds=0.05, now=0.0)
-        >>> search.record([(4, "2026-01-31 09:00:00", 7)], now=0.0)
-        >>> search.after(now=1.5)[4]
-        ('2026-01-31 09:00:00', 7)
+        >>> search.record([(4, "2026-01-31 08:00:00", 7)], taken_at="2026-01-31 09:00:00")
+        >>> search.after(now=0.1)[4]
+        ('2026-01-31 08:00:00', 7)
     """
 
     def __init__(self) -> None:
@@ -46,27 +46,22 @@ class Search:
         self._whole_at = 0.0
         self._whole_seconds = 0.0
         self._newest: dict[int, Key] = {}
-        self._trail: deque[tuple[float, dict[int, Key]]] = deque()
-        self._settled: dict[int, Key] = {}
 
     def after(self, now: float) -> list[Key] | None:
         """Give for each priority the key behind which to look; None: look from the start."""
         if not self._slow or now >= self._whole_due:
             return None
-        while self._trail and self._trail[0][0] <= now - TRAIL_SECONDS:
-            self._settled = self._trail.popleft()[1]
-        return [self._settled.get(priority, START) for priority in range(PRIORITIES)]
+        return [self._newest.get(priority, START) for priority in range(PRIORITIES)]
 
-    def record(self, taken: Sequence[tuple[int, str, int]], now: float) -> None:
-        """Take in (priority, scheduled_at, id) of the jobs that a fetch took."""
+    def record(self, taken: Sequence[tuple[int, str, int]], taken_at: str) -> None:
+        """Take in (priority, scheduled_at, id) of the jobs that a fetch took, and the database's time of it."""
         if not self._slow:
             return
+        settled = ((datetime.fromisoformat(taken_at) - TRAIL).isoformat(" "), 0)
         for priority, scheduled_at, id in taken:
-            key = (scheduled_at, id)
+            key = min((scheduled_at, id), settled)
             if key > self._newest.get(priority, START):
                 self._newest[priority] = key
-        if not self._trail or now - self._trail[-1][0] >= TRAIL_SECONDS / 4:
-            self._trail.append((now, dict(self._newest)))
 
     def record_whole(self, found: int, seconds: float | None, now: float) -> None:
         """Take in how long the server searched from the start; None: it found nothing that could tell."""
@@ -75,8 +70,7 @@ class Search:
             self._whole_seconds = seconds
             self._slow = seconds > SLOW_SECONDS + SLOW_SECONDS_A_JOB * found
         if not self._slow:
-            self._newest, self._settled = {}, {}
-            self._trail.clear()
+            self._newest = {}
 
     def hurry(self) -> None:
         """Take in that there may be jobs before the ones that were taken: they went back, or were due for long."""

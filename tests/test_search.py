@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from oban_sync.search import SHARE, START, TRAIL_SECONDS, WHOLE_SECONDS, Search
+from oban_sync.search import SHARE, START, WHOLE_SECONDS, Search
 
 SLOW, QUICK = 0.05, 0.0001
+NINE = "2026-01-31 09:00:00"
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def test_quick_searches_begin_at_the_start() -> None:
     for now in range(10):
         assert search.after(now / 10) is None
         search.record_whole(found=500, seconds=QUICK, now=now / 10)
-        search.record([(0, "2026-01-31 09:00:00", now)], now / 10)
+        search.record([(0, "2026-01-31 08:00:00", now)], NINE)
     assert search.after(1.0) is None
 
 
@@ -31,21 +32,27 @@ def test_many_jobs_may_take_their_time() -> None:
     assert search.after(0.1) is None
 
 
-def test_a_search_trails_what_was_taken(slow: Search) -> None:
-    slow.record([(0, "2026-01-31 09:00:00.5", 4), (0, "2026-01-31 09:00:00.45", 9)], now=0.1)
-    assert slow.after(0.2) == [START] * 10
-    found = slow.after(0.1 + TRAIL_SECONDS)
+def test_it_looks_behind_what_was_taken(slow: Search) -> None:
+    slow.record([(0, "2026-01-31 08:00:00.5", 4), (0, "2026-01-31 08:00:00.45", 9)], NINE)
+    found = slow.after(0.1)
     assert found is not None
-    assert found[0] == ("2026-01-31 09:00:00.5", 4)
+    assert found[0] == ("2026-01-31 08:00:00.5", 4)
     assert found[1:] == [START] * 9
 
 
-def test_each_priority_has_its_own_key(slow: Search) -> None:
-    slow.record([(9, "b", 1)], now=0.0)
-    slow.record([(0, "a", 2), (9, "c", 3)], now=0.5)
-    found = slow.after(1.5)
+def test_what_became_due_just_now_is_looked_for_again(slow: Search) -> None:
+    slow.record([(0, "2026-01-31 08:59:59.9", 4)], NINE)
+    found = slow.after(0.1)
     assert found is not None
-    assert (found[0], found[9]) == (("a", 2), ("c", 3))
+    assert found[0] == ("2026-01-31 08:59:59", 0)
+
+
+def test_each_priority_has_its_own_key(slow: Search) -> None:
+    slow.record([(9, "b", 1)], "3000-01-01 00:00:00")
+    slow.record([(0, "2026-01-31", 2), (9, "2026-02-01", 3)], NINE)
+    found = slow.after(0.1)
+    assert found is not None
+    assert (found[0], found[9]) == (("2026-01-31", 2), ("2999-12-31 23:59:59", 0))
 
 
 def test_it_looks_from_the_start_now_and_then(slow: Search) -> None:
@@ -62,7 +69,7 @@ def test_a_reason_has_it_look_sooner_but_not_all_the_time(slow: Search) -> None:
 
 
 def test_it_forgets_when_the_start_is_quick_again(slow: Search) -> None:
-    slow.record([(0, "a", 1)], now=0.0)
+    slow.record([(0, "2026-01-31", 1)], NINE)
     slow.record_whole(found=10, seconds=QUICK, now=2.0)
     assert slow.after(2.1) is None
     slow.record_whole(found=10, seconds=SLOW, now=3.0)

@@ -292,7 +292,8 @@ class Producer:
             self._search.record_whole(fetch.found(rows), fetch.searched(rows), self._fetched_at)
         elif short:
             self._search.hurry()
-        self._search.record([search.key(row) for row in rows], self._fetched_at)
+        if rows:
+            self._search.record([search.key(row) for row in rows], taken_at=rows[0][10])
 
     def _maybe_reconcile(self) -> None:
         """Give back jobs of a fetch whose answer was lost; only this thread fetches, so nobody else may know them."""

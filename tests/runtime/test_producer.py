@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -67,7 +68,7 @@ def test_jobs_of_eight_threads_that_commit_late_all_run(
 def test_a_job_with_an_older_time_is_found_too(
     dsn: str, eventually: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "TRAIL_SECONDS", 0.0)
+    monkeypatch.setattr(search, "TRAIL", timedelta(0))
     with Oban(dsn=dsn, queues={"default": 1}) as oban, psycopg.connect(dsn) as late:
         oban.enqueue(Numbered.new({"n": 0}), conn=late)
         for n in range(1, 5):
