@@ -36,6 +36,8 @@ RECONCILE_SECONDS = 30.0
 
 KEPT_SECONDS = 2.0
 """Pause between two tries to write ends of runs that could not be written while others could."""
+GATHER_SECONDS = 0.005
+"""Longest time that the end of a short run waits for others, while there are more jobs to run."""
 STALL_SECONDS = 0.5
 """Time after which jobs that no thread has begun go back."""
 
@@ -87,7 +89,7 @@ class Producer:
         self._may_fetch = house.fresh
         self._delayed, self._changed = delayed, changed
         self._inbox = threads.Inbox()
-        self._rung = False  # set by threads that end a job, cleared by the producer: spares messages
+        self._rung = False  # set by threads that end jobs, cleared by the producer: spares messages
         self.limit = options.limit  # these two by whoever commands, in one store; the producer reads them
         self.paused = options.paused
         self._asked: deque[int] = deque()  # filled by whoever cancels, emptied by the producer
@@ -97,7 +99,8 @@ class Producer:
         self._hungry = True
         self._unacked: list[Outcome] = []
         self._kept: list[Outcome] = []  # could not be written while others could; they take up room
-        self._kept_until = self._retry_at = self._fetched_at = 0.0
+        self._kept_until = self._retry_at = self._fetched_at = self._gather_until = 0.0
+        self._lacking = 0  # ends of runs until a fetch is worth its round trip
         self._failures = 0
         self._pace = Pace(options.prefetch)
         self._search = Search()
@@ -198,12 +201,14 @@ class Producer:
             until = min(until, self._kept_until)
         if self.queue.ready():
             until = min(until, self._fetched_at + STALL_SECONDS)
+        if self._gather_until:
+            until = min(until, self._gather_until)
         return max(0.0, until - clock.monotonic())
 
     def _obey(self, message: Message) -> None:
         if message is Message.ENDED:
-            self._rung = False
-        elif message in (Message.LOOK, Message.RESUME, Message.SCALE):
+            return  # the exchange takes what ended, after any message
+        if message in (Message.LOOK, Message.RESUME, Message.SCALE):
             self._hungry = True
             if message is Message.SCALE:
                 self.queue.resize(self.limit)
@@ -267,14 +272,17 @@ class Producer:
 
     def _exchange(self) -> None:
         """Write what ended and fetch what there is room for."""
+        self._rung, self.queue.quorum = False, 1
         outcomes, seconds = self.queue.take_outcomes()
         self._unacked += outcomes
         self._pace.record(len(outcomes), seconds)
         self._maybe_write_kept()
         free, demand = self._demand()
         if not demand:
-            self._ack()
+            if not self._gathering():
+                self._ack()
             return
+        self._gather_until = 0.0
         after = self._search.after(clock.monotonic())
         rows = self._ack_and_fetch(fetch.call(self.place, demand, free, self._statements, after))
         found = fetch.found(rows)
@@ -284,6 +292,16 @@ class Producer:
         self._fetched_at = clock.monotonic()
         self._learn(rows, found < demand, whole=after is None)
         self.queue.put(fetch.ordered(rows))
+
+    def _gathering(self) -> bool:
+        """Let the ends of short runs wait a moment for more of them, to be written along with the next fetch."""
+        now = clock.monotonic()
+        if self._lacking <= 0 or not self.queue.ready() or 0.0 < self._gather_until <= now:
+            self._gather_until = 0.0
+            return False
+        self._gather_until = self._gather_until or now + GATHER_SECONDS
+        self.queue.quorum = self._lacking
+        return True
 
     def _learn(self, rows: list[Row], short: bool, *, whole: bool) -> None:
         """Take in what a fetch says of the next ones."""
@@ -307,13 +325,14 @@ class Producer:
     def _demand(self) -> tuple[int, int]:
         """Say how many threads are free, and how many jobs to fetch."""
         if self.paused or self._stopping or not self._hungry or not self._may_fetch() or mode.active():
+            self._lacking = 0
             return 0, 0
         in_hand = self.queue.in_hand() + len(self._kept)
         limit = self.limit
         free = max(0, limit - in_hand)
         most = limit + self._pace.ready(limit)
-        wanted = free > 0 or most - in_hand >= most // 2
-        return free, max(0, most - in_hand) if wanted else 0
+        self._lacking = most // 2 - (most - in_hand)
+        return free, max(0, most - in_hand) if free or self._lacking <= 0 else 0
 
     def _ack_and_fetch(self, fetching: Call) -> list[Row]:
         if not self._unacked:

@@ -48,7 +48,7 @@ class Queue:
         name: Name of its threads.
         limit: Jobs that run at once.
         run: Runs a row to its outcome; never raises.
-        wake: Called after each outcome.
+        wake: Called after an outcome, once there are `quorum` of them or no rows to run.
         house: What the runs share.
     """
 
@@ -66,6 +66,7 @@ class Queue:
         self._busy = 0.0  # seconds that the runs of _outcomes took
         self._crew = Crew(name, limit)
         self._process = os.getpid()
+        self.quorum = 1  # written by who is woken
 
     def put(self, rows: Iterable[Row]) -> None:
         """Take rows in hand and have threads run them."""
@@ -183,7 +184,8 @@ class Queue:
             if os.getpid() != self._process:
                 os._exit(0)  # the job forked: its child has a copy of what is ready, which is the parent's to run
             begun = self._next(crew, begun[1], outcome, clock.monotonic() - began)
-            self._wake()
+            if len(self._outcomes) >= self.quorum or not self._ready:
+                self._wake()
 
     def _next(self, crew: Crew, ended: Run | None, outcome: Outcome | None, seconds: float) -> tuple[Row, Run] | None:
         """Hand an outcome in and take the next row; where there is none, the drain task ends."""

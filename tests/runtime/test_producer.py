@@ -78,12 +78,14 @@ def test_a_job_with_an_older_time_is_found_too(
         eventually(lambda: (0, 0) in RAN)
 
 
-def test_the_urgent_run_first(dsn: str, eventually: Callable[..., None]) -> None:
+def test_the_urgent_run_first(dsn: str, db: psycopg.Connection[Any], eventually: Callable[..., None]) -> None:
     with Oban(dsn=dsn, queues={"default": {"limit": 1, "prefetch": 0}}) as oban:
         oban.enqueue(Numbered.new({"n": 0}, priority=5))
         eventually(lambda: len(RAN) == 1)
         GATE.clear()
-        oban.enqueue(Numbered.new({"n": 1}, priority=5))
+        job = oban.enqueue(Numbered.new({"n": 1}, priority=5))
+        taken = "SELECT FROM oban_jobs WHERE id = %s AND state = 'executing'"
+        eventually(lambda: db.execute(taken, (job.id,)).fetchone() is not None)
         oban.enqueue_many(Numbered.new({"n": 10 - priority}, priority=priority) for priority in (9, 0, 5, 3, 0))
         GATE.set()
         eventually(lambda: len(RAN) == 7)
