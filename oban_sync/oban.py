@@ -160,7 +160,7 @@ class Oban:
 
     @property
     def running(self) -> bool:
-        """Whether queues run in this process."""
+        """Whether queues run in this process, or it takes part in elections."""
         return self._service is not None and self._service.process == os.getpid()
 
     def __enter__(self) -> Self:

@@ -140,3 +140,15 @@ def test_a_second_signal_ends_a_node_at_once(
         node.send_signal(signal.SIGTERM)
         time.sleep(0.05)
     assert node.wait(timeout=1) == 128 + signal.SIGTERM
+
+
+def test_a_killed_leader_is_followed_by_one_of_the_others(
+    db: psycopg.Connection, start_node: Callable[..., Node], eventually: Callable[..., Any]
+) -> None:
+    nodes = {name: start_node("default:1", "--node", name) for name in ("a", "b", "c")}
+    eventually(lambda: db.execute("SELECT count(DISTINCT node) FROM oban_producers").fetchone() == (3,))
+    led = "SELECT node FROM oban_leaders WHERE expires_at > timezone('UTC', now())"
+    (first,) = eventually(lambda: db.execute(led).fetchone())
+    nodes[first].kill()
+    (second,) = eventually(lambda: db.execute(f"{led} AND node <> %s", (first,)).fetchone())
+    assert second in nodes.keys() - {first}

@@ -101,6 +101,12 @@ def tick(
     return now, jobs
 
 
+def remember(link: Link, statements: Statements, entries: Sequence[Periodic]) -> None:
+    """Take note of schedules that are new, so that their next tick is not missed whoever leads then."""
+    if entries:
+        link.execute(statements["open_crons"], {"names": [entry.name for entry in entries], "since": None})
+
+
 def _due(entry: Periodic, seen: int, rules: Rules, term: Term, now: datetime) -> _Due:
     after = max(_instant(seen), term.evaluated or _EPOCH)
     return _Due(entry, seen, entry.cron.due(after, now, rules.timezone, rules.catch_up, rules.window))

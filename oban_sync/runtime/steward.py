@@ -48,6 +48,7 @@ class Steward:
         self._rules = cron.Rules(config.timezone, config.catch_up, config.catch_up_window, config.max_args_bytes)
         self._since: str | None = None  # this and what follows: the steward thread only
         self._term: cron.Term | None = None
+        self._remembers = False
         self._offset = 0.0  # the database's clock minus ours
         self._leads_until = 0.0
         self._pruner = None if config.retention is None else Pruner(config.retention)
@@ -115,6 +116,9 @@ class Steward:
         self._leads_until = 0.0 if term.since is None else sent + lead.LEASE
         if self.leads() != led:
             logger.info("node %s %s", self._config.node, "leads" if self.leads() else "leads no more")
+        if not self._remembers:
+            cron.remember(self._link, self._statements, self._entries())
+            self._remembers = True
 
     def _begin_term(self, since: str | None) -> None:
         self._term = None if since is None else cron.Term(datetime.fromisoformat(since).replace(tzinfo=UTC))
@@ -123,7 +127,7 @@ class Steward:
     def _tick(self) -> None:
         """Enqueue periodic jobs, and come back at the next minute of the database's clock."""
         assert self._term is not None  # noqa: S101 - this node leads
-        entries = [entry for entry in periodic.every() if self._is_mine(entry)]
+        entries = self._entries()
         now = clock.monotonic() + self._offset
         if entries:
             self._periodic.due = clock.monotonic() + RETRY_SECONDS
@@ -132,9 +136,10 @@ class Steward:
             now = until.timestamp()
         self._periodic.due = clock.monotonic() + MINUTE - now % MINUTE
 
-    def _is_mine(self, entry: Periodic) -> bool:
-        """Say whether a job is for this instance: its own may run in this process, on another database perhaps."""
-        return entry.oban == self._config.name or not instances.runs(entry.oban)
+    def _entries(self) -> list[Periodic]:
+        """Give the periodic jobs for this instance; that of another may run in this process, on another database."""
+        name = self._config.name
+        return [entry for entry in periodic.every() if entry.oban == name or not instances.runs(entry.oban)]
 
     def _prune(self) -> None:
         assert self._pruner is not None  # noqa: S101 - made with the duty

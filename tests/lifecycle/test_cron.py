@@ -275,6 +275,22 @@ def test_a_leader_catches_up_as_soon_as_it_leads(dsn: str, db: psycopg.Connectio
     assert count(db, "true") == count(db, "true", "DISTINCT meta->>'cron_at'")
 
 
+def test_a_node_remembers_its_schedules_before_it_leads(dsn: str, db: psycopg.Connection, eventually: Any) -> None:
+    """Else the tick would be lost at which the first leader, an Oban that knows no such table, dies."""
+
+    @job(cron="0 0 1 1 *", name="cron.yearly")
+    def yearly() -> None:
+        """Only its schedule matters."""
+
+    (each,) = [each for each in every() if each.worker == "cron.yearly"]
+    db.execute("INSERT INTO oban_leaders VALUES ('Oban', 'theirs', now(), now() + interval '1 hour')")
+    with Oban(dsn=dsn, queues={"default": 1}) as oban:
+        eventually(
+            lambda: db.execute("SELECT FROM oban_sync_crons WHERE name = %s", (each.name,)).fetchone() is not None
+        )
+        assert not oban.is_leader
+
+
 def test_a_job_is_enqueued_by_its_own_instance_where_that_runs(
     dsn: str, db: psycopg.Connection, eventually: Any
 ) -> None:
