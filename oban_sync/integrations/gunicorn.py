@@ -181,7 +181,7 @@ class Attendant:
         service = oban._service if oban.running else None
         left = self._told() + self._grace - clock.monotonic()
         oban.stop(grace=max(0.1, left), exiting=True)
-        return service is None or not any(producer.thread.is_alive() for producer in service.producers.values())
+        return service is None or not any(producer.thread.is_alive() for producer in service.producers.every())
 
 
 def _engines() -> list[Oban]:

@@ -32,7 +32,8 @@ def rescue(link: Link, statements: Statements, *, judge: str, rescue_after: floa
         limit: Most jobs taken at once.
 
     Returns:
-        Ids of the jobs that were taken; those without attempts left are discarded, the others available.
+        Ids of the jobs that were taken; those asked to stop are cancelled, those without attempts left discarded, the
+        others available.
     """
     params = {
         "judge": judge,

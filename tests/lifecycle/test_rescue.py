@@ -231,6 +231,26 @@ def test_a_job_that_was_asked_to_stop_since_it_began_is_found_by_its_row(
     assert found == ([asked] if expected else [])
 
 
+ASKED = """
+    UPDATE oban_jobs SET meta = jsonb_build_object('cancel_attempted_at', timezone('UTC', clock_timestamp()))
+    WHERE id = ANY (%s)
+"""
+
+
+def test_a_job_that_was_asked_to_stop_is_not_run_again_by_others(
+    judge: Any, beat: Any, executing: Any, rows: Any, db: psycopg.Connection, link: Link, statements: Statements
+) -> None:
+    asked, last, other = *executing(dead := beat(3600), 1), *executing(dead, attempt=20), *executing(dead)
+    db.execute(ASKED, ([asked, last],))
+    assert judge() == [asked, last, other]
+    mine, unbegun = executing(owner := new_owner(), 2)
+    db.execute(ASKED, ([mine, unbegun],))
+    assert rescue.release(link, statements, owner, [(mine, 1, True), (unbegun, 1, False)]) == 2
+    found = rows("state::text, cancelled_at IS NOT NULL, discarded_at IS NULL", asked, last, mine, unbegun)
+    assert found == [("cancelled", True, True)] * 4
+    assert rows("state::text, cancelled_at", other) == [("available", None)]
+
+
 @pytest.mark.parametrize("count", ["9" * 131_072, "1.5", "-1", '"x"', "null", "[]", "{}"])
 def test_a_count_that_is_none_stops_neither_rescue_nor_release(
     judge: Any,

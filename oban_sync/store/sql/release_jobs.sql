@@ -1,5 +1,5 @@
 -- Hand jobs back at a stop, by (id, attempt, owner), with the attempt that did not end restored, and notify their queue.
--- A started job that has no attempt left ends as discarded; from its third hand-back on, a started job pays the attempt.
+-- Ends one that was asked to stop as cancelled, a started last attempt as discarded; from the third time on, it counts.
 WITH given AS (
   SELECT *
   FROM json_to_recordset(CAST(%(jobs)s AS json)) AS given (id bigint, attempt smallint, started boolean)
@@ -10,6 +10,10 @@ WITH given AS (
     j.id,
     given.started,
     given.started AND j.attempt >= j.max_attempts AS spent,
+    coalesce(
+      j.meta ->> 'cancel_attempted_at' ~ '^[0-9]{{4}}-'
+      AND (j.meta ->> 'cancel_attempted_at') COLLATE "C" >= to_jsonb(j.attempted_at) #>> '{{}}', false
+    ) AS asked,
     CASE WHEN j.meta ->> 'handed_back' ~ '^[0-9]{{1,9}}$' THEN (j.meta ->> 'handed_back')::int ELSE 0 END AS count
   FROM {schema}.oban_jobs AS j
   JOIN given ON j.id = given.id AND j.attempt = given.attempt
@@ -18,9 +22,12 @@ WITH given AS (
 ), released AS (
   UPDATE {schema}.oban_jobs AS j
   SET
-    state = CASE WHEN spent THEN 'discarded' ELSE 'available' END::{schema}.oban_job_state,
+    state = CASE
+      WHEN asked THEN 'cancelled' WHEN spent THEN 'discarded' ELSE 'available'
+    END::{schema}.oban_job_state,
     attempt = j.attempt - CASE WHEN spent OR started AND count >= 2 THEN 0 ELSE 1 END,
-    discarded_at = CASE WHEN spent THEN moment.now ELSE j.discarded_at END,
+    cancelled_at = CASE WHEN asked THEN moment.now ELSE j.cancelled_at END,
+    discarded_at = CASE WHEN spent AND NOT asked THEN moment.now ELSE j.discarded_at END,
     errors = CASE WHEN spent THEN j.errors || jsonb_build_object(
       'attempt', j.attempt,
       'at', to_char(moment.now, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),

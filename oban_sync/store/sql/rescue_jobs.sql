@@ -42,7 +42,12 @@ WITH moment AS MATERIALIZED (
       AND attempted_at < moment.now - make_interval(secs => %(rescue_after)s)
   END
 ), taken AS (
-  SELECT j.id
+  SELECT
+    j.id,
+    coalesce(
+      j.meta ->> 'cancel_attempted_at' ~ '^[0-9]{{4}}-'
+      AND (j.meta ->> 'cancel_attempted_at') COLLATE "C" >= to_jsonb(j.attempted_at) #>> '{{}}', false
+    ) AS asked
   FROM {schema}.oban_jobs AS j
   JOIN dead USING (id)
   WHERE j.state = 'executing'
@@ -52,8 +57,11 @@ WITH moment AS MATERIALIZED (
 ), rescued AS (
   UPDATE {schema}.oban_jobs AS j
   SET
-    state = CASE WHEN j.attempt >= j.max_attempts THEN 'discarded' ELSE 'available' END::{schema}.oban_job_state,
-    discarded_at = CASE WHEN j.attempt >= j.max_attempts THEN moment.now ELSE j.discarded_at END,
+    state = CASE
+      WHEN taken.asked THEN 'cancelled' WHEN j.attempt >= j.max_attempts THEN 'discarded' ELSE 'available'
+    END::{schema}.oban_job_state,
+    cancelled_at = CASE WHEN taken.asked THEN moment.now ELSE j.cancelled_at END,
+    discarded_at = CASE WHEN j.attempt >= j.max_attempts AND NOT taken.asked THEN moment.now ELSE j.discarded_at END,
     errors = j.errors || jsonb_build_object(
       'attempt', j.attempt,
       'at', to_char(moment.now, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
