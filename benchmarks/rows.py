@@ -1,6 +1,7 @@
-"""Rows of Oban's table that no node runs, made by bare statements for what they do to the jobs beside them.
+"""Rows of Oban's table, made by bare statements for what they do to the jobs beside them.
 
-Their ids are negative, so that those of jobs begin at 1 as in an empty table, and checks can tell them apart.
+Those that no node runs have negative ids, so that those of jobs begin at 1 as in an empty table, and checks can tell
+them apart.
 """
 
 from __future__ import annotations
@@ -43,6 +44,14 @@ UPDATE oban_jobs
 SET state = 'completed', completed_at = {_NOW}
 WHERE id BETWEEN -%(last)s::bigint AND -%(first)s::bigint
 """
+_PUT_FIRST = f"""
+INSERT INTO oban_jobs (state, queue, worker, args, scheduled_at)
+SELECT 'available', queue, worker, jsonb_build_object('id', %(number)s::int), {_NOW} - interval '1 hour'
+FROM oban_jobs
+WHERE id > 0
+ORDER BY id
+LIMIT 1
+"""
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -58,3 +67,8 @@ def live_through(connection: Connection, jobs: int) -> None:
         given = {"queue": QUEUE, "worker": NOOP, "first": first, "last": min(jobs, first + BATCH - 1)}
         for statement in (_STORE, _TAKE, _END):
             connection.execute(statement, given)
+
+
+def put_first(connection: Connection, number: int) -> None:
+    """Store a job of the kind of those that are there, which was due before all of them."""
+    connection.execute(_PUT_FIRST, {"number": number})
