@@ -11,10 +11,12 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum, auto
 from functools import partial
+from random import random
 
 from oban_sync import clock, mode, search, telemetry
 from oban_sync.config import QueueConfig
 from oban_sync.errors import DatabaseRefused
+from oban_sync.herd import Herd
 from oban_sync.lifecycle import ack, fetch, queues, rescue
 from oban_sync.lifecycle.ack import Call
 from oban_sync.lifecycle.outcome import Outcome
@@ -94,16 +96,15 @@ class Producer:
         self.paused = options.paused
         self._asked: deque[int] = deque()  # filled by whoever cancels, emptied by the producer
         self.ended = False  # this and what follows: the producer thread only
-        self._stopping = False
-        self._unsettled = True
-        self._hungry = True
+        self._stopping, self._unsettled = False, True
+        self._hungry, self._notified = True, False
         self._unacked: list[Outcome] = []
         self._kept: list[Outcome] = []  # could not be written while others could; they take up room
         self._kept_until = self._retry_at = self._fetched_at = self._gather_until = 0.0
+        self._look_at = 0.0  # when to follow a notification; 0: there is none
         self._lacking = 0  # ends of runs until a fetch is worth its round trip
         self._failures = 0
-        self._pace = Pace(options.prefetch)
-        self._search = Search()
+        self._pace, self._search, self._herd = Pace(options.prefetch), Search(), Herd()
         self._reconcile_at = clock.monotonic() + RECONCILE_SECONDS
         self.refused = 0
         self.queue = Queue(name, options.limit, partial(run, place=place), self._ended, house)
@@ -179,6 +180,7 @@ class Producer:
             self._hungry = self._hungry or not messages
             for message in messages:
                 self._obey(message)
+            self._maybe_look()
             self._maybe_give_back()
             if clock.monotonic() >= self._retry_at:
                 self._guarded_exchange()
@@ -186,6 +188,12 @@ class Producer:
         self._link.close()
         self.ended = True
         self._changed(self)
+
+    def _maybe_look(self) -> None:
+        """Follow a notification, once the moment has passed that other nodes may need to do so first."""
+        if 0.0 < self._look_at <= clock.monotonic():
+            self._look_at = 0.0
+            self._hungry = self._notified = True
 
     def _done(self) -> bool:
         """Say whether a stop has nothing left to do: no job in hand, no end unwritten, nothing to reconcile."""
@@ -201,14 +209,16 @@ class Producer:
             until = min(until, self._kept_until)
         if self.queue.ready():
             until = min(until, self._fetched_at + STALL_SECONDS)
-        if self._gather_until:
-            until = min(until, self._gather_until)
+        for at in (self._gather_until, self._look_at):
+            until = min(until, at or until)
         return max(0.0, until - clock.monotonic())
 
     def _obey(self, message: Message) -> None:
         if message is Message.ENDED:
             return  # the exchange takes what ended, after any message
-        if message in (Message.LOOK, Message.RESUME, Message.SCALE):
+        if message is Message.LOOK:
+            self._look_at = self._look_at or clock.monotonic() + self._herd.delay(random())  # noqa: S311 - no secret
+        elif message in (Message.RESUME, Message.SCALE):
             self._hungry = True
             if message is Message.SCALE:
                 self.queue.resize(self.limit)
@@ -306,6 +316,9 @@ class Producer:
     def _learn(self, rows: list[Row], short: bool, *, whole: bool) -> None:
         """Take in what a fetch says of the next ones."""
         self._pace.measure(len(rows), sum(len(row[5]) for row in rows))
+        if self._notified:
+            self._herd.record(found=bool(rows), now=self._fetched_at)
+            self._notified = False
         if whole:
             self._search.record_whole(fetch.found(rows), fetch.searched(rows), self._fetched_at)
         elif short:
