@@ -18,6 +18,9 @@ from benchmarks.family import end_with_parent
 from benchmarks.shared_lane import SharedLane
 from benchmarks.systems.redis_queue import JOBS, RedisQueue, Running
 
+HELD = "benchmarks:held"
+READY_SECONDS = 60.0
+
 
 class RQ(RedisQueue):
     """One process, which is a client until `start`."""
@@ -63,13 +66,24 @@ class RQ(RedisQueue):
     def start(self, slots: int, mode: str, lane: LaneArgs) -> None:  # noqa: ARG002 - one way for all modes
         Running.lane = SharedLane(lane)
         os.register_at_fork(after_in_child=end_with_parent)
+        held = self.redis.exists(self._queue.key) and self.redis.rename(self._queue.key, HELD)
         self._pool = WorkerPool([self._queue], self.redis, num_workers=slots, worker_class=SimpleWorker)
         self._pool.start_workers(burst=False, logging_level="WARNING")
+        self._await_workers()
+        if held:  # jobs begin when all workers are there, as they do where these are threads
+            self.redis.rename(HELD, self._queue.key)
 
     def stop(self) -> None:
         self._pool.stop_workers()
         for worker in self._pool.worker_dict.values():
             worker.process.join()
+
+    def _await_workers(self) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while any(not self.redis.exists(f"rq:worker:{name}") for name in self._pool.worker_dict):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"expected all workers within {READY_SECONDS:g} s, got not all")
+            time.sleep(0.01)
 
 
 def make(dsn: str) -> System:
