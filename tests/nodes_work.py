@@ -7,7 +7,7 @@ import time
 
 from psycopg_pool import ConnectionPool
 
-from oban_sync import Job, worker
+from oban_sync import Cancel, Job, worker
 
 EFFECTS = "CREATE TABLE effects (job bigint PRIMARY KEY, runs int NOT NULL DEFAULT 1)"
 
@@ -33,3 +33,13 @@ class Effect:
 class Sleep:
     def process(self, job: Job) -> None:
         time.sleep(job.args["seconds"])
+
+
+@worker(name="nodes.Hold")
+class Hold:
+    """Runs until it is cancelled."""
+
+    def process(self, job: Job) -> Cancel:
+        while not job.cancelled():
+            time.sleep(0.01)
+        return Cancel("asked to")

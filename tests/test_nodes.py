@@ -152,3 +152,50 @@ def test_a_killed_leader_is_followed_by_one_of_the_others(
     nodes[first].kill()
     (second,) = eventually(lambda: db.execute(f"{led} AND node <> %s", (first,)).fetchone())
     assert second in nodes.keys() - {first}
+
+
+def queues(db: psycopg.Connection) -> dict[str, tuple[int, bool]]:
+    """Give limit and pause of each queue, as its row says them."""
+    rows = db.execute("SELECT queue, (meta->>'local_limit')::int, (meta->>'paused')::bool FROM oban_producers")
+    return {queue: (limit, paused) for queue, limit, paused in rows.fetchall()}
+
+
+def test_nodes_are_commanded_from_another_process(
+    oban: Oban, db: psycopg.Connection, start_node: Callable[..., Node], eventually: Callable[..., Any]
+) -> None:
+    start_node("default:2,mail:1", "--node", "one")
+    eventually(lambda: queues(db) == {"default": (2, False), "mail": (1, False)})
+    jobs = oban.enqueue_many(nodes_work.Hold.new() for _ in range(3))
+    eventually(executing(db, 2))
+    oban.scale_queue(queue="default", limit=3)
+    eventually(executing(db, 3))
+    oban.pause_queue("mail", node="one")
+    oban.start_queue(queue="reports", limit=4, node="two")
+    oban.start_queue(queue="reports", limit=5)
+    eventually(lambda: queues(db) == {"default": (3, False), "mail": (1, True), "reports": (5, False)})
+    oban.cancel_job(jobs[1])
+    eventually(lambda: counts(db) == {"executing": 2, "cancelled": 1})
+    assert oban.get_job(jobs[1].id).state == "cancelled"
+    assert oban.cancel_many_jobs(state="executing") == 2
+    eventually(lambda: counts(db) == {"cancelled": 3})
+    oban.enqueue(nodes_work.Sleep.new({"seconds": 0}, queue="reports"))
+    eventually(lambda: counts(db) == {"cancelled": 3, "completed": 1})
+    oban.stop_queue("reports")
+    eventually(lambda: queues(db) == {"default": (3, False), "mail": (1, True)})
+
+
+def test_a_durable_pause_outlives_the_node(
+    oban: Oban, db: psycopg.Connection, start_node: Callable[..., Node], eventually: Callable[..., Any]
+) -> None:
+    node = start_node("default:1")
+    eventually(lambda: queues(db) == {"default": (1, False)})
+    oban.pause_queue("default", durable=True)
+    eventually(lambda: queues(db) == {"default": (1, True)})
+    node.send_signal(signal.SIGTERM)
+    assert node.wait(timeout=20) == 0
+    oban.enqueue(nodes_work.Sleep.new({"seconds": 0}))
+    start_node("default:1")
+    eventually(lambda: queues(db) == {"default": (1, True)})
+    assert counts(db) == {"available": 1}
+    oban.resume_queue("default")
+    eventually(lambda: counts(db) == {"completed": 1})
