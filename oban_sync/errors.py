@@ -50,6 +50,10 @@ class LeaseLost(ObanError, RuntimeError):
     """This process does not hold the running job any more; what its transaction did was rolled back."""
 
 
+class ProcessDied(ObanError, RuntimeError):
+    """The process of its own in which a job ran ended before the job did; the attempt failed."""
+
+
 class UnknownWorker(ObanError, LookupError):
     """A job names a worker that this process has not registered."""
 

@@ -95,6 +95,26 @@ class Record:
             raise JobError(f"expected a recorded value of at most {self.limit:,} bytes, got {len(self.encoded):,}")
 
 
+class Apart(Protocol):
+    """Runs the job of a run in a child process."""
+
+    def __call__(self, module: str, *, alone: bool, overdue: Callable[[float, str], Any]) -> dict[str, Any]:
+        """Run it there.
+
+        Args:
+            module: What defines its worker.
+            alone: Whether no other suspect may run meanwhile.
+            overdue: As for `RunContext.limited`; the timeout comes first.
+
+        Returns:
+            `outcome`, and `kind`, `message` and `text` of what it raised, if it did.
+
+        Raises:
+            ProcessDied: The process ended first.
+            JobTimeoutError: It was killed at the end of its time.
+        """
+
+
 class RunContext(Protocol):
     """What a running job can ask of the queue that runs it."""
 
@@ -120,6 +140,10 @@ class RunContext(Protocol):
             overdue: Gives the outcome of the run where the block does not end then, from a text that shows where it
                 is; called by another thread.
         """
+
+    @property
+    def apart(self) -> Apart | None:
+        """Runs the job in a child process; None where there are none."""
 
     @property
     def written(self) -> bool:

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import update_wrapper
-from typing import Any, ClassVar, Generic, ParamSpec, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Literal, ParamSpec, Protocol, TypeVar
 
 from oban_sync import instances, periodic, schedule, typed
 from oban_sync.errors import JobTimeoutError as JobTimeoutError
@@ -20,6 +20,7 @@ from oban_sync.errors import UnknownWorker, WorkerError
 from oban_sync.job import FIELDS, Job
 
 Timeout = float | timedelta | None
+Isolation = Literal["thread", "process"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -72,7 +73,9 @@ class Performer(Protocol):
         """Make the object that processes one job."""
 
 
-_registry: dict[str, Performer] = {}  # written by the decorators only
+_registry: dict[str, Performer] = {}  # this and what follows: written by the decorators only
+_homes: dict[str, str] = {}
+_isolated: set[str] = set()
 
 
 def resolve(name: str) -> Performer:
@@ -92,6 +95,25 @@ def registered() -> list[str]:
     return sorted(_registry)
 
 
+def isolated(name: str) -> bool:
+    """Say whether the jobs of a worker run in a process of their own."""
+    return name in _isolated
+
+
+def home(name: str) -> str:
+    """Give the module that registered a worker, for another process to import.
+
+    Raises:
+        WorkerError: It is the script that is run.
+    """
+    if _homes[name] == "__main__":
+        raise WorkerError(
+            f"expected worker {name} in a module, which another process can import, to run in a process of its own, "
+            f"got one in the script that is run"
+        )
+    return _homes[name]
+
+
 _METHODS = {name: Worker.__dict__[name] for name in ("new", "enqueue")}
 
 
@@ -102,6 +124,7 @@ def worker(
     name: str | None = None,
     args: Any = None,
     timeout: Timeout = None,
+    isolation: Isolation = "thread",
     **overrides: Any,
 ) -> Callable[[type], type[Worker]]:
     """Decorate a class with a `process(self, job)` method to make it a worker.
@@ -114,6 +137,7 @@ def worker(
         args: The type of its args, such as a dataclass: `new` and `enqueue` take objects of it, checked, and a job that
             runs has one as `job.typed`.
         timeout: Most seconds of a run, instead of a method `timeout(self, job)` that says it of each job.
+        isolation: Where it runs: in a "thread", or in a "process" of its own, which can be killed.
         **overrides: Fields of its jobs: `queue`, `priority`, `max_attempts`, `tags`, `scheduled_in`, ...
 
     Raises:
@@ -148,7 +172,7 @@ def worker(
             members["timeout"] = lambda *_: timeout
         for member, value in {**members, **_METHODS}.items():
             setattr(cls, member, value)
-        _register(stored, cls, fixed=name is not None, callers=3)
+        _register(stored, cls, fixed=name is not None, callers=3, isolation=isolation)
         periodic.register(stored, scheduled, oban, cls.new)  # type: ignore[attr-defined]
         return cls
 
@@ -161,6 +185,7 @@ def job(
     cron: str | Mapping[str, Any] | None = None,
     name: str | None = None,
     timeout: Timeout = None,
+    isolation: Isolation = "thread",
     **overrides: Any,
 ) -> Callable[[Callable[P, R]], JobFunction[P, R]]:
     """Decorate a function to make it a job.
@@ -173,6 +198,7 @@ def job(
         cron: When to enqueue a job by itself, as for `@worker`; the function must need no arguments then.
         name: Name to store in rows, instead of `module.function`.
         timeout: Most seconds of a run.
+        isolation: Where it runs: in a "thread", or in a "process" of its own, which can be killed.
         **overrides: Fields of its jobs.
 
     Raises:
@@ -196,7 +222,7 @@ def job(
     def decorate(function: Callable[P, R]) -> JobFunction[P, R]:
         if scheduled is not None:
             periodic.check_needs_nothing(function)
-        made = JobFunction(function, oban, name, overrides, timeout, sys._getframe(1).f_locals)
+        made = JobFunction(function, oban, name, overrides, timeout, isolation, sys._getframe(1).f_locals)
         periodic.register(made._worker_name, scheduled, oban, made.new)
         return made
 
@@ -213,6 +239,7 @@ class JobFunction(Generic[P, R]):
         name: str | None,
         overrides: dict[str, Any],
         timeout: Timeout,
+        isolation: Isolation,
         scope: Mapping[str, Any],
     ) -> None:
         self._function: Callable[P, R] = function
@@ -227,7 +254,7 @@ class JobFunction(Generic[P, R]):
         if timeout is not None:
             self.timeout = lambda *_: timeout
         self._taken = {"conn", *FIELDS} & set(self._signature.parameters)
-        _register(self._worker_name, self._processor, fixed=name is not None, callers=4)
+        _register(self._worker_name, self._processor, fixed=name is not None, callers=4, isolation=isolation)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function here and now."""
@@ -286,7 +313,9 @@ def _build(name: str, defaults: dict[str, Any], args: Any, params: dict[str, Any
     return Job(merged.pop("worker", name), args=args, extra=extra, **merged)
 
 
-def _register(name: str, performer: Any, *, fixed: bool, callers: int) -> None:
+def _register(name: str, performer: Any, *, fixed: bool, callers: int, isolation: Isolation) -> None:
+    if isolation not in ("thread", "process"):
+        raise WorkerError(f"expected isolation of {name} to be 'thread' or 'process', got {isolation!r}")
     if not fixed and name.startswith("__main__."):
         warnings.warn(
             f"worker {name} is defined in the script that is run, so other processes do not know it by that name: "
@@ -298,6 +327,10 @@ def _register(name: str, performer: Any, *, fixed: bool, callers: int) -> None:
         both = f"{_origin(held)} and {_origin(performer)}"
         raise WorkerError(f"expected worker names to differ, got {name!r} for both {both}")
     _registry[name] = performer
+    _homes[name] = sys._getframe(callers - 1).f_globals.get("__name__", "__main__")
+    (_isolated.add if isolation == "process" else _isolated.discard)(name)
+    if isolation == "process":
+        home(name)
 
 
 def _origin(performer: Any) -> str:

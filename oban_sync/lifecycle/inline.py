@@ -31,6 +31,7 @@ class Here:
     """
 
     abandoned = False
+    apart = None
 
     def __init__(self, transact: Callable[[Any], AbstractContextManager[Any]]) -> None:
         self._transact = transact

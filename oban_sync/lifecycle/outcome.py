@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import orjson
 
@@ -31,6 +31,16 @@ class Outcome(NamedTuple):
     def plain(self) -> bool:
         """Whether it is completed and nothing else."""
         return self.state == "completed" and self.meta is None
+
+    def dump(self) -> dict[str, Any]:
+        """Give what `load` reads, as values that JSON has."""
+        return self._asdict() | {"meta": None if self.meta is None else self.meta.decode()}
+
+    @classmethod
+    def load(cls, fields: dict[str, Any]) -> Self:
+        """Read what `dump` gave."""
+        meta = fields["meta"]
+        return cls(**{**fields, "meta": None if meta is None else meta.encode()})
 
     def encode(self) -> bytes:
         """Write it as the JSON object that ack_jobs reads."""

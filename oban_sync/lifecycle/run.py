@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import logging
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -15,16 +16,20 @@ from typing import Any
 
 from oban_sync import backoff, clock, codec, schedule, telemetry, typed
 from oban_sync.current import current
-from oban_sync.errors import JobCancelled, JobInterrupted, JobTimeoutError, UnknownWorker
-from oban_sync.job import Cancel, Job, Record, RunContext, Snooze
+from oban_sync.errors import JobCancelled, JobInterrupted, JobTimeoutError, ProcessDied, UnknownWorker
+from oban_sync.job import Apart, Cancel, Job, Record, RunContext, Snooze
 from oban_sync.lifecycle.outcome import Outcome, clamped, storable
 from oban_sync.store import rows
-from oban_sync.worker import resolve
+from oban_sync.worker import home, isolated, resolve
+
+Row = tuple[Any, ...]
 
 logger = logging.getLogger(__name__)
 
 UNKNOWN_DELAYS = (15.0, 600.0)
 """First and longest seconds that a job waits for a node that knows its worker."""
+SUSPECT_AFTER = 2
+"""Processes that ended while they ran a job, after which it runs alone in a process of its own."""
 UNKNOWN_LIMIT = 100
 """Times that it waits before each further one costs an attempt: some 16 hours."""
 
@@ -45,16 +50,56 @@ class Failure:
     error: BaseException
     text: str
 
+    @property
+    def kind(self) -> str:
+        """Name of the exception's type."""
+        return type(self.error).__name__
 
-def run(row: tuple[Any, ...], context: RunContext, place: Place) -> Outcome:
+    @property
+    def message(self) -> str:
+        """What the exception says."""
+        try:
+            return str(self.error)
+        except BaseException:
+            return self.text.rstrip().rsplit("\n", 1)[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """The end of a run in a child process, and what it raised there, if it did."""
+
+    outcome: Outcome
+    kind: str | None
+    message: str
+    text: str
+
+
+def run(row: Row, context: RunContext, place: Place) -> Outcome:
     """Run one fetched row to its outcome, whatever the row or its worker does."""
+    return run_row(row, context, place)[0]
+
+
+def run_row(
+    row: Row, context: RunContext, place: Place, prepare: Callable[[], object] | None = None
+) -> tuple[Outcome, Any]:
+    """Do as `run`, and give what `run_job` gives.
+
+    Args:
+        row: What was fetched.
+        context: What the job can ask.
+        place: Where it runs.
+        prepare: Called first; what it raises fails the attempt.
+    """
     try:
+        if prepare is not None:
+            prepare()
         job = rows.fetched(row, queue=place.queue, node=place.node, owner=place.owner)
         job._context = context
-        outcome, _ = run_job(job)
+        outcome, result = run_job(job)
     except BaseException as error:
-        outcome = _failed(row[0], row[2], row[3], _failure(error), _retry_delay(None, None, row[2], row[3]))
-    return outcome._replace(id=row[0], attempt=row[2])  # the worker may have written over those of its job
+        result = _failure(error)
+        outcome = _failed(row[0], row[2], row[3], result, _retry_delay(None, None, row[2], row[3]))
+    return outcome._replace(id=row[0], attempt=row[2]), result  # the worker may have written over those of its job
 
 
 def run_job(job: Job) -> tuple[Outcome, Any]:
@@ -80,25 +125,59 @@ def run_job(job: Job) -> tuple[Outcome, Any]:
 
 def perform(job: Job) -> tuple[Any, Any]:
     """Find the worker and call it; give it and what it returned, or a Failure in place of what it raised."""
-    processor, seconds = None, None
+    processor = None
     try:
-        processor = resolve(job.worker)()
+        performer = resolve(job.worker)
+        if isolated(job.worker) or _suspect(job):
+            apart = None if job._context is None else job._context.apart
+            if apart is not None:
+                return _perform_apart(apart, job, performer)
+        processor = performer()
         if (kind := getattr(processor, "_args_type", None)) is not None:
             job.typed = typed.load(kind, job.args, "args")
-        seconds = _timeout(processor, job)
-        if seconds is None or job._context is None:
-            result = processor.process(job)
-        else:
-            with job._context.limited(seconds, partial(overdue, job, processor, seconds, _waited(job))):
-                result = processor.process(job)
+        result = _process(processor, job)
         if inspect.iscoroutine(result):
             result.close()
             raise TypeError(f"expected {job.worker} to return a value, got a coroutine that nothing would await")
-    except JobInterrupted as error:
-        return processor, _failure(_late(job, seconds, error))
     except BaseException as error:
         return processor, _failure(error)
     return processor, result
+
+
+def _process(processor: Any, job: Job) -> Any:
+    seconds = _timeout(processor, job)
+    if seconds is None or job._context is None:
+        return processor.process(job)
+    try:
+        with job._context.limited(seconds, partial(overdue, job, processor, seconds, _waited(job))):
+            return processor.process(job)
+    except JobInterrupted as error:
+        raise _late(job, seconds) from error
+
+
+def _perform_apart(apart: Apart, job: Job, performer: Any) -> tuple[Any, Any]:
+    """Have a child process run a job. A suspect's worker is not even built here, since it is suspect too."""
+    alone, waited = _suspect(job), _waited(job)
+    try:
+        reply = apart(
+            home(job.worker), alone=alone, overdue=lambda seconds, stack: overdue(job, None, seconds, waited, stack)
+        )
+    except BaseException as error:
+        return None if alone else _built(performer), Failure(error, storable(f"{type(error).__name__}: {error}"))
+    return None, Reported(Outcome.load(reply["outcome"]), reply["kind"], reply["message"], reply["text"])
+
+
+def _built(performer: Any) -> Any:
+    """Build a worker for its backoff, in a process where it is harmless."""
+    try:
+        return performer()
+    except BaseException:
+        return None
+
+
+def _suspect(job: Job) -> bool:
+    """Say whether so many processes ended while they ran this job that it may be the reason."""
+    return "rescued" in job.meta and _count(job, "rescued") >= SUSPECT_AFTER
 
 
 def overdue(job: Job, processor: Any, seconds: float, waited: timedelta, stack: str) -> Outcome:
@@ -111,10 +190,8 @@ def overdue(job: Job, processor: Any, seconds: float, waited: timedelta, stack: 
     return outcome
 
 
-def _late(job: Job, seconds: float | None, cause: BaseException | None = None) -> JobTimeoutError:
-    error = JobTimeoutError(f"job {job.id} of worker {job.worker} ran longer than its timeout of {seconds} s")
-    error.__cause__ = cause
-    return error
+def _late(job: Job, seconds: float) -> JobTimeoutError:
+    return JobTimeoutError(f"job {job.id} of worker {job.worker} ran longer than its timeout of {seconds:g} s")
 
 
 def _timeout(processor: Any, job: Job) -> float | None:
@@ -127,7 +204,12 @@ def classify(job: Job, processor: Any, result: Any) -> Outcome:
     """Turn what a worker returned or raised into an outcome."""
     if job._context is not None and job._context.written:
         return _completed_before(job, result)
+    if isinstance(result, Reported):
+        return result.outcome
     if isinstance(result, Failure):
+        if isinstance(result.error, ProcessDied) and _suspect(job):
+            text = f"{result.text} while it ran this job alone, after {_count(job, 'rescued')} others that ran it too"
+            return Outcome(job.id or 0, job.attempt, "discarded", error=text)
         if isinstance(result.error, UnknownWorker) and processor is None:
             return _unknown(job, result)
         if isinstance(result.error, JobCancelled):
@@ -198,13 +280,6 @@ def _failure(error: BaseException) -> Failure:
     return Failure(error, storable(text))
 
 
-def _message(failure: Failure) -> str:
-    try:
-        return str(failure.error)
-    except BaseException:
-        return failure.text.rstrip().rsplit("\n", 1)[-1]
-
-
 def _text(value: object) -> str:
     try:
         return value if isinstance(value, str) else repr(value)
@@ -222,7 +297,8 @@ def _waited(job: Job) -> timedelta:
 
 
 def _report(job: Job, outcome: Outcome, result: Any, started: float, waited: timedelta) -> None:
-    failed = isinstance(result, Failure) and outcome.state in ("retryable", "discarded")
+    raised = isinstance(result, Failure | Reported) and result.kind is not None
+    failed = raised and outcome.state in ("retryable", "discarded")
     event = "oban.job.exception" if failed else "oban.job.stop"
     if not telemetry.heard(event):
         return
@@ -236,8 +312,8 @@ def _report(job: Job, outcome: Outcome, result: Any, started: float, waited: tim
     }
     if failed:
         meta |= {
-            "error_message": _message(result),
-            "error_type": type(result.error).__name__,
+            "error_message": result.message,
+            "error_type": result.kind,
             "traceback": result.text,
         }
     telemetry.execute(event, meta)

@@ -201,5 +201,5 @@ class Queue:
                 crew.drains = max(0, crew.drains - 1)  # one that found no thread may run later, uncounted
                 return None
             row = self._ready.popleft()
-            run = self._running[row[0], row[2]] = Run(self, self._house, row[0], row[2], crew)
+            run = self._running[row[0], row[2]] = Run(self, self._house, row, crew)
             return row, run

@@ -17,6 +17,7 @@ from oban_sync.errors import DatabaseRefused, DatabaseUnavailable
 from oban_sync.lifecycle.complete import transaction
 from oban_sync.lifecycle.run import Place
 from oban_sync.runtime import threads
+from oban_sync.runtime.children import Children
 from oban_sync.runtime.context import House
 from oban_sync.runtime.heartbeat import Heartbeat
 from oban_sync.runtime.notifier import Notifier
@@ -56,7 +57,7 @@ class Service:
         self._scheduler: Scheduler | None = None
         self._ending = threads.Lock()  # taken once, by who ends what the jobs needed
         self._ended = threads.Event()
-        self._watch = Watch(self._name)
+        self._watch, self._children = Watch(self._name), Children(self._child_setup)
         owners = {new_owner(): (queue, options) for queue, options in config.queues.items()}
         self._heartbeat = self._beating(owners)
         self.producers = Producers(owners, heartbeat=self._heartbeat, build=self._producing, new_owner=new_owner)
@@ -156,6 +157,7 @@ class Service:
         self._heartbeat.stop()
         self._notifier.stop()
         self._watch.stop()
+        self._children.close()
         threads.join_all(
             [*self._stewards(), self._heartbeat.thread, self._notifier.thread], clock.monotonic() + LISTEN_SECONDS
         )
@@ -163,6 +165,7 @@ class Service:
         self._ended.set()
 
     def _hand_back(self) -> None:
+        self._children.leave()
         link = self._link("hand-back")
         for producer in self.producers.every():
             queue = producer.place.queue
@@ -175,6 +178,7 @@ class Service:
                 logger.error("could not hand back jobs of queue %s, other nodes will take them: %s", queue, error)
                 break
         link.close()
+        self._children.left()
 
     def _beating(self, owners: dict[str, tuple[str, QueueConfig]]) -> Heartbeat:
         return Heartbeat(
@@ -191,14 +195,15 @@ class Service:
 
     def _producing(self, queue: str, owner: str, options: QueueConfig, changed: Callable[[Producer], None]) -> Producer:
         transact = partial(transaction, source=self._source, statements=self._statements, owner=owner)
+        place = Place(queue, self._config.node, owner)
         return Producer(
             f"{self._name}-{queue}",
-            Place(queue, self._config.node, owner),
+            place,
             options=options,
             poll_seconds=self._config.stage_interval,
             link=self._link(queue),
             statements=self._statements,
-            house=House(partial(self._heartbeat.fresh, owner), transact, self._watch),
+            house=House(partial(self._heartbeat.fresh, owner), transact, self._watch, place, self._children),
             delayed=self._delayed,
             changed=changed,
         )
@@ -251,6 +256,14 @@ class Service:
         dsn = self._config.notifier_dsn if direct else None
         name = f"oban_sync:{self._config.node}:{role}"[:63]
         return self._source.link(name, dsn=dsn, lock_timeout=LOCK_TIMEOUT)
+
+    def _child_setup(self) -> dict[str, Any]:
+        """Give what a child process needs of us: the way to the database, as far as JSON can say it."""
+        conninfo, kwargs = self._source.link_source()
+        plain = {key: value for key, value in kwargs.items() if isinstance(value, str | int | float | None)}
+        level = logging.getLogger().getEffectiveLevel()
+        found = {"conninfo": conninfo, "kwargs": plain, "level": level}
+        return {**found, "name": self._config.name, "prefix": self._config.prefix}
 
     def _inserted(self, payload: Any) -> None:
         producer = self.producers.get(payload["queue"])

@@ -12,9 +12,8 @@ import psycopg
 import pytest
 
 from oban_sync import Cancel, Job, Oban, worker
-from oban_sync.lifecycle.outcome import Outcome
+from oban_sync.lifecycle.run import Place
 from oban_sync.runtime.context import House, Run
-from oban_sync.runtime.queue import Queue, Row
 from oban_sync.runtime.watch import Watch
 
 Eventually = Callable[..., Any]
@@ -113,11 +112,8 @@ def test_a_job_outside_of_a_run_is_asked_nothing() -> None:
 
 
 def test_a_copy_of_a_running_job_is_not_the_job_that_runs() -> None:
-    def run(row: Row, _: Run) -> Outcome:
-        return Outcome(row[0], row[2], "completed")
-
-    house = House(lambda: False, lambda *_: nullcontext(), Watch("test"))
+    house = House(lambda: False, lambda *_: nullcontext(), Watch("test"), Place("default", "n", "o"))
     job = Job("w")
-    job._context = Run(Queue("test", 1, run, lambda: None, house), house, 1, 1)
+    job._context = Run(None, house, (1, "w", 1))
     assert job.lease_lost
     assert not copy.deepcopy(job).lease_lost

@@ -15,13 +15,14 @@ import pytest
 
 from oban_sync import Job, Oban, worker
 from oban_sync.lifecycle.outcome import Outcome
+from oban_sync.lifecycle.run import Place
 from oban_sync.runtime.context import House, Run
 from oban_sync.runtime.queue import Queue, Row
 from oban_sync.runtime.watch import Watch
 from tests.conftest import Events
 
 Eventually = Callable[..., Any]
-HOUSE = House(lambda: True, lambda *_: nullcontext(), Watch("test"))
+HOUSE = House(lambda: True, lambda *_: nullcontext(), Watch("test"), Place("default", "n", "o"))
 
 
 @worker(name="queue.Note")
