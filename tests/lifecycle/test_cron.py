@@ -25,6 +25,7 @@ from oban_sync.periodic import Periodic, _periodic, every
 from oban_sync.store.connection import Link
 from oban_sync.store.statements import Statements
 from oban_sync.worker import _registry
+from tests import cron_node
 
 NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -326,6 +327,35 @@ def count(db: psycopg.Connection, where: str, what: str = "*") -> int:
     found = db.execute(f"SELECT count({what}) FROM oban_jobs WHERE {where}").fetchone()
     assert found is not None
     return int(found[0])
+
+
+def test_leaders_that_are_killed_cost_no_tick_and_double_none(
+    dsn: str, db: psycopg.Connection, remembered: Any, eventually: Any
+) -> None:
+    """Three processes, two of which are killed while they lead; a minute goes by in a tenth of a second."""
+    (now,) = db.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchone()  # type: ignore[misc]
+    remembered(cron_node.fast(now), cron_node.ENTRY)
+    program = [sys.executable, "-m", "tests.cron_node", dsn]
+    nodes = {name: subprocess.Popen([*program, name], cwd=Path(__file__).parents[2]) for name in ("a", "b", "c")}
+    db.execute(
+        "INSERT INTO oban_producers (uuid, name, node, queue, meta)"
+        " SELECT gen_random_uuid(), 'Oban', node, 'q', '{\"oban_sync\": \"0\"}' FROM unnest(%s::text[]) AS node",
+        (list(nodes),),
+    )
+    try:
+        for _ in range(2):
+            enough = count(db, "true") + 20
+            eventually(partial(seen, db, enough))
+            nodes[leader(db)].kill()
+        enough = count(db, "true") + 80
+        eventually(partial(seen, db, enough))
+    finally:
+        for node in nodes.values():
+            node.kill()
+            node.wait()
+    ((least, most),) = db.execute("SELECT min(meta->>'cron_at'), max(meta->>'cron_at') FROM oban_jobs")
+    most, least = datetime.fromisoformat(most), datetime.fromisoformat(least)
+    assert count(db, "true") == count(db, "true", "DISTINCT meta->>'cron_at'") == (most - least) / MINUTE + 1
 
 
 @pytest.mark.nightly
