@@ -381,6 +381,18 @@ def test_errors_and_retries_go_by_the_frozen_clock(oban: Oban, act: Any, db: Any
     assert datetime(2019, 1, 1, 0, 0, 15) < due < datetime(2019, 1, 1, 0, 1)
 
 
+def test_a_node_runs_jobs_while_the_clock_is_frozen(
+    dsn: str, act: Any, ran: list[Any], db: psycopg.Connection, eventually: Callable[..., Any]
+) -> None:
+    """Even a node that starts with a frozen clock: its deadlines are those of the kernel's clock."""
+    with freezegun.freeze_time("2019-01-01"), Oban(dsn=dsn, queues={"acts": 1}):
+        act.enqueue({"a": 1})
+        act.enqueue({"a": 2}, scheduled_in=0.05)
+        eventually(lambda: len(ran) == 2)
+    states = db.execute("SELECT DISTINCT state, inserted_at > '2020-01-01' FROM oban_jobs").fetchall()
+    assert states == [("completed", True)]
+
+
 def test_deadlines_of_this_package_do_not_see_the_frozen_clock() -> None:
     with freezegun.freeze_time("2019-01-01"):
         began = clock.monotonic()

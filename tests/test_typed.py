@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -315,6 +316,49 @@ def test_types_hold_in_queues(dsn: str, db: psycopg.Connection, eventually: Call
         oban.enqueue_many(take.new(ORDER), Typed.new(ORDER))
         assert ran.wait(20)
     assert seen == [ORDER, ORDER]
+
+
+def test_types_hold_under_the_command_whose_log_names_the_job(
+    dsn: str, db: psycopg.Connection, tmp_path: Path, eventually: Callable[..., Any]
+) -> None:
+    (tmp_path / "typed_work.py").write_text(
+        "import logging\n"
+        "from dataclasses import dataclass\n"
+        "from datetime import date\n"
+        "from oban_sync import Record, job\n\n\n"
+        "@dataclass\nclass Order:\n    id: int\n    due: date\n\n\n"
+        "@job(name='typed')\n"
+        "def take(order: Order):\n"
+        "    logging.getLogger('shop').warning('order %s', order)\n"
+        "    return Record(order.due.year)\n"
+    )
+    with Oban(dsn=dsn) as oban:
+        made = oban.enqueue(Job("typed", args={"order": {"id": 1, "due": "2031-01-01"}}))
+    command = [
+        sys.executable,
+        "-m",
+        "oban_sync",
+        "start",
+        "--dsn",
+        dsn,
+        "--queues",
+        "default:1",
+        "--import",
+        "typed_work",
+    ]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    with subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            eventually(lambda: db.execute("SELECT 1 FROM oban_jobs WHERE state = 'completed'").fetchone())
+        finally:
+            process.terminate()
+            _, log = process.communicate(timeout=60)
+    (meta,) = db.execute("SELECT meta FROM oban_jobs").fetchone()
+    assert Job("typed", meta=meta).recorded == 2031
+    order = "order Order(id=1, due=datetime.date(2031, 1, 1))"
+    assert f"WARNING shop {order} [job {made.id} typed of queue default]\n" in log
+    (end,) = [line for line in log.splitlines() if "oban_sync.jobs" in line]
+    assert "[job" not in end
 
 
 def test_without_msgspec_a_type_to_rebuild_is_refused_where_it_is_declared(tmp_path: Path) -> None:

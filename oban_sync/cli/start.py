@@ -16,6 +16,7 @@ import click
 from oban_sync import __version__
 from oban_sync.cli import options
 from oban_sync.config import pool_options
+from oban_sync.current import current_job
 from oban_sync.errors import ConfigError
 from oban_sync.oban import Oban
 from oban_sync.store.connection import create_pool
@@ -113,8 +114,21 @@ def _announce(found: dict[str, Any]) -> None:
     logger.info("workers: %s", ", ".join(registered()))
 
 
+class OfJob(job_log.JobFilter):
+    """Gives each record that a job logged `of_job`, the end of a line that names the job."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Add the field, and let the record pass; the line of a job's end names it already."""
+        job = None if record.name == "oban_sync.jobs" else current_job()
+        record.of_job = "" if job is None else f" [job {job.id} {job.worker} of queue {job.queue}]"
+        return super().filter(record)
+
+
 def _log_to_stderr(level: str) -> None:
-    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(OfJob())
+    line = "%(asctime)s %(levelname)s %(name)s %(message)s%(of_job)s"
+    logging.basicConfig(level=level.upper(), format=line, handlers=[handler])
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     job_log.attach()
 
