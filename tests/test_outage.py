@@ -107,3 +107,47 @@ def test_a_node_ends_in_time_although_postgresql_is_silent(
         for pid in silenced:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
+
+
+def test_a_server_process_that_falls_silent_costs_no_job(
+    private: embedded.Server, eventually: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The heartbeat and the queue get new connections; the lease of a healthy job is kept by the new heartbeat."""
+    entered, release = threading.Event(), threading.Event()
+
+    @worker(name="outage.Wait")
+    class Wait:
+        def process(self, job: Job) -> None:
+            entered.set()
+            release.wait()
+
+    roles = "SELECT pid FROM pg_stat_activity WHERE application_name ~ '^oban_sync:.*:(heartbeat|default|scheduler)$'"
+    beat = "SELECT max(updated_at) FROM oban_producers"
+    with (
+        Oban(dsn=private.dsn(), queues={"default": 2}) as oban,
+        psycopg.connect(private.dsn(), autocommit=True) as connection,
+    ):
+        oban.enqueue(Wait.new())
+        assert entered.wait(20)
+        silenced = [pid for (pid,) in connection.execute(roles).fetchall()]
+        assert len(silenced) == 3
+        for pid in silenced:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            last = connection.execute(beat).fetchone()
+            eventually(lambda: connection.execute(beat).fetchone() != last, timeout=60)
+            job = oban.enqueue(Count.new({"n": 1}))
+            done = "SELECT FROM oban_jobs WHERE id = %s AND state = 'completed'"
+            eventually(lambda: connection.execute(done, (job.id,)).fetchone() is not None, timeout=60)
+        finally:
+            for pid in silenced:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+            release.set()
+    assert connection_states(private) == [("completed", 1)]
+    assert "PostgreSQL was silent for 10 s on the connection oban_sync:" in caplog.text
+
+
+def connection_states(server: embedded.Server) -> list[Any]:
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        return connection.execute("SELECT DISTINCT state::text, attempt FROM oban_jobs").fetchall()

@@ -28,6 +28,7 @@ from oban_sync.runtime.scheduler import Scheduler
 from oban_sync.runtime.signals import Signal, Signals
 from oban_sync.runtime.steward import Steward
 from oban_sync.runtime.watch import Watch
+from oban_sync.runtime.watchdog import Watchdog
 from oban_sync.store.connection import Link
 from oban_sync.store.source import Source
 from oban_sync.store.statements import OWNER_MARK, Statements
@@ -57,7 +58,8 @@ class Service:
         self._scheduler: Scheduler | None = None
         self._ending = threads.Lock()  # taken once, by who ends what the jobs needed
         self._ended = threads.Event()
-        self._watch, self._children = Watch(self._name), Children(self._child_setup)
+        self._watch, self._watchdog = Watch(self._name), Watchdog(self._name)
+        self._children = Children(self._child_setup)
         owners = {new_owner(): (queue, options) for queue, options in config.queues.items()}
         self._heartbeat = self._beating(owners)
         self.producers = Producers(owners, heartbeat=self._heartbeat, build=self._producing, new_owner=new_owner)
@@ -157,6 +159,7 @@ class Service:
         self._heartbeat.stop()
         self._notifier.stop()
         self._watch.stop()
+        self._watchdog.stop()
         self._children.close()
         threads.join_all(
             [*self._stewards(), self._heartbeat.thread, self._notifier.thread], clock.monotonic() + LISTEN_SECONDS
@@ -255,7 +258,7 @@ class Service:
     def _link(self, role: str, *, direct: bool = False) -> Link:
         dsn = self._config.notifier_dsn if direct else None
         name = f"oban_sync:{self._config.node}:{role}"[:63]
-        return self._source.link(name, dsn=dsn, lock_timeout=LOCK_TIMEOUT)
+        return self._watchdog.add(self._source.link(name, dsn=dsn, lock_timeout=LOCK_TIMEOUT))
 
     def _child_setup(self) -> dict[str, Any]:
         """Give what a child process needs of us: the way to the database, as far as JSON can say it."""

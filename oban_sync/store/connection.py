@@ -9,9 +9,10 @@ from __future__ import annotations
 import atexit
 import os
 import select
+import socket
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -67,6 +68,11 @@ class Link:
         self._kwargs.pop("row_factory", None)
         self._connection: psycopg.Connection[Row] | None = None
         self._cursors: list[psycopg.Cursor[Row]] = []
+        self._busy_since: float | None = None
+        self._inode = 0  # of the connection's socket
+
+    def __str__(self) -> str:
+        return str(self._kwargs["application_name"])
 
     @property
     def connected(self) -> bool:
@@ -83,6 +89,7 @@ class Link:
             with translated():
                 connection = psycopg.connect(self._conninfo, **self._kwargs)
                 connection.execute(_SETTINGS, [self._lock_timeout])
+            self._inode = os.fstat(connection.fileno()).st_ino
             self._connection, self._cursors = connection, [_text_cursor(connection)]
         return self._connection
 
@@ -162,6 +169,20 @@ class Link:
         if connection is not None:
             connection.close()
 
+    def waiting(self) -> float:
+        """Say, on any thread, for how many seconds it has been waiting for PostgreSQL."""
+        since = self._busy_since
+        return 0.0 if since is None else clock.monotonic() - since
+
+    def interrupt(self) -> None:
+        """Break the connection from another thread: what waits on it fails, and the next use makes a new one."""
+        connection = self._connection
+        with suppress(OSError, psycopg.Error):
+            if connection is not None and not connection.closed:
+                with socket.socket(fileno=os.dup(connection.fileno())) as ours:
+                    if os.fstat(ours.fileno()).st_ino == self._inode:  # not one that took its number meanwhile
+                        ours.shutdown(socket.SHUT_RDWR)
+
     def _ping(self) -> None:
         """Ask a silent server for a sign of life.
 
@@ -184,6 +205,7 @@ class Link:
     @contextmanager
     def _guarded(self) -> Iterator[psycopg.Connection[Row]]:
         connection = self.connect()
+        self._busy_since = clock.monotonic()
         try:
             with translated():
                 yield connection
@@ -194,6 +216,8 @@ class Link:
             if connection.closed or getattr(error.__cause__, "sqlstate", None) in _LOST_PLANS:
                 self.close()
             raise
+        finally:
+            self._busy_since = None
 
 
 def _readable(timeout: float, *files: int) -> bool:
