@@ -95,6 +95,7 @@ class Producer:
         self.limit = options.limit  # these two by whoever commands, in one store; the producer reads them
         self.paused = options.paused
         self._asked: deque[int] = deque()  # filled by whoever cancels, emptied by the producer
+        self.reported = False  # by whoever waits for its end; once more would do no harm
         self.ended = False  # this and what follows: the producer thread only
         self._stopping, self._unsettled = False, True
         self._hungry, self._notified = True, False
@@ -161,13 +162,6 @@ class Producer:
         unfinished = self.queue.running()
         rescue.release(link, self._statements, self.place.owner, unfinished)
         return unfinished
-
-    def report_shutdown(self, began: float) -> None:
-        """Announce that a stop which began at a monotonic instant waits no longer, and which jobs still run."""
-        elapsed = int((clock.monotonic() - began) * 1e9)
-        orphaned = sorted(job.id for job in self.queue.running())
-        meta = {"queue": self.place.queue, "elapsed": elapsed, "orphaned": orphaned}
-        telemetry.execute("oban.queue.shutdown", meta)
 
     def _ended(self) -> None:
         if not self._rung:

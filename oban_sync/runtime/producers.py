@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from oban_sync import clock
+from oban_sync import clock, telemetry
 from oban_sync.config import QueueConfig
 from oban_sync.runtime import threads
 from oban_sync.runtime.heartbeat import Described, Heartbeat
@@ -66,7 +66,7 @@ class Producers(Mapping[str, Producer]):
     ) -> None:
         self._heartbeat, self._build, self._new_owner = heartbeat, build, new_owner
         self._lock = threads.Lock()
-        self._stopping: list[Producer] = []  # this and what follows: under _lock
+        self._stopping: dict[Producer, float] = {}  # with when they were stopped; this and what follows: under _lock
         self._closed = False
         self._running = {
             queue: build(queue, owner, options, self._changed) for owner, (queue, options) in owners.items()
@@ -109,7 +109,7 @@ class Producers(Mapping[str, Producer]):
             producer = self._running.get(queue)
             if producer is None:
                 return None
-            self._stopping.append(producer)
+            self._stopping[producer] = clock.monotonic()
             self._running = {name: other for name, other in self._running.items() if other is not producer}
         self._say_stopping(producer)
         producer.stop()
@@ -168,7 +168,9 @@ class Producers(Mapping[str, Producer]):
             return
         self._heartbeat.forget(producer.place.owner)
         with self._lock:
-            self._stopping = [other for other in self._stopping if other is not producer]
+            began = self._stopping.pop(producer, None)
+        if began is not None:
+            report_shutdown(producer, began)
 
     def _describe(self, producer: Producer) -> None:
         self._heartbeat.describe(producer.place.owner, described(producer))
@@ -177,6 +179,17 @@ class Producers(Mapping[str, Producer]):
         queue, meta = described(producer)
         meta |= {"paused": True, "shutdown_started_at": clock.now().isoformat()}
         self._heartbeat.describe(producer.place.owner, (queue, meta))
+
+
+def report_shutdown(producer: Producer, began: float) -> None:
+    """Announce, once, that a stop which began at a monotonic instant waits no longer, and which jobs still run."""
+    if producer.reported:
+        return
+    producer.reported = True
+    elapsed = int((clock.monotonic() - began) * 1e9)
+    orphaned = sorted(job.id for job in producer.queue.running())
+    meta = {"queue": producer.place.queue, "elapsed": elapsed, "orphaned": orphaned}
+    telemetry.execute("oban.queue.shutdown", meta)
 
 
 def described(producer: Producer) -> Described:

@@ -22,7 +22,7 @@ from oban_sync.runtime.context import House
 from oban_sync.runtime.heartbeat import Heartbeat
 from oban_sync.runtime.notifier import Notifier
 from oban_sync.runtime.producer import Producer
-from oban_sync.runtime.producers import Producers, row_meta
+from oban_sync.runtime.producers import Producers, report_shutdown, row_meta
 from oban_sync.runtime.reporter import Reporter
 from oban_sync.runtime.scheduler import Scheduler
 from oban_sync.runtime.signals import Signal, Signals
@@ -116,8 +116,9 @@ class Service:
         self._signals.command(signal, tell)
         job = current_job()
         if signal.action == "stop" and producer is not None and (job is None or job.queue != signal.queue):
-            grace = self._config.shutdown_grace_period
-            threads.join_all([producer.thread], None if grace is None else clock.monotonic() + grace)
+            began, grace = clock.monotonic(), self._config.shutdown_grace_period
+            threads.join_all([producer.thread], None if grace is None else began + grace)
+            report_shutdown(producer, began)
 
     def finish(self) -> None:
         """Stop at the end of the interpreter, which waits for running jobs in any case; their ends get the grace."""
@@ -142,7 +143,7 @@ class Service:
 
     def _report_shutdown(self, began: float) -> None:
         for producer in self.producers.values():
-            producer.report_shutdown(began)
+            report_shutdown(producer, began)
 
     def _join_producers(self, deadline: float | None = None) -> list[threads.Thread]:
         return threads.join_all([producer.thread for producer in self.producers.every()], deadline)

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from oban_sync import Cancel, Job, Oban, QueueInfo, worker
+from oban_sync import Cancel, Job, Oban, QueueInfo, telemetry, worker
 from oban_sync.errors import ConfigError, SchemaMissing
 from oban_sync.runtime.signals import Signal, read
 from tests.conftest import Events
@@ -59,6 +59,15 @@ def there(dsn: str, here: Oban) -> Iterator[Oban]:
     with Oban(dsn=dsn, node="there", queues={"a": 2}, stager={"interval": 600}) as oban:
         yield oban
         going.set()
+
+
+@pytest.fixture
+def shutdowns() -> Iterator[Events]:
+    """The ends of queues."""
+    seen = Events()
+    telemetry.attach("shutdowns", ["oban.queue.shutdown"], seen)
+    yield seen
+    telemetry.detach("shutdowns")
 
 
 def send(db: psycopg.Connection, payload: Any) -> None:
@@ -213,7 +222,9 @@ def test_a_client_commands_the_nodes(oban: Oban, here: Oban, eventually: Callabl
     assert oban.check_all_queues() == []
 
 
-def test_signals_of_obans_nodes_are_obeyed(here: Oban, db: psycopg.Connection, eventually: Callable[..., Any]) -> None:
+def test_signals_of_obans_nodes_are_obeyed(
+    here: Oban, db: psycopg.Connection, shutdowns: Events, eventually: Callable[..., Any]
+) -> None:
     send(db, {"action": "pause", "queue": "a", "ident": "any"})
     eventually(lambda: paused(here) == {"a": True, "b": False})
     send(db, {"action": "resume", "queue": "*", "ident": "Oban.here"})
@@ -224,6 +235,7 @@ def test_signals_of_obans_nodes_are_obeyed(here: Oban, db: psycopg.Connection, e
     eventually(lambda: paused(here) == {"a": False, "b": False, "c": True})
     send(db, {"action": "stop", "queue": "c", "ident": "any"})
     eventually(lambda: paused(here) == {"a": False, "b": False})
+    assert [(meta["queue"], meta["orphaned"]) for meta in shutdowns.wait(1)] == [("c", [])]
 
 
 # Pauses that outlive a process ---------------------------------------------------------------------------------------
@@ -332,12 +344,13 @@ def test_a_queue_starts_and_stops_while_a_node_runs(
 
 
 def test_a_queue_that_stops_keeps_its_jobs_until_they_end(
-    dsn: str, db: psycopg.Connection, eventually: Callable[..., Any]
+    dsn: str, db: psycopg.Connection, shutdowns: Events, eventually: Callable[..., Any]
 ) -> None:
     with Oban(dsn=dsn, node="here", queues={"a": 2, "b": 1}, shutdown_grace_period=0.05) as oban:
         job = oban.enqueue(Hold.new(queue="a"))
         eventually(lambda: oban.check_queue("a").running == [job.id])
         oban.stop_queue("a")
+        assert [meta["orphaned"] for meta in shutdowns.wait(1)] == [[job.id]]
         assert oban.check_queue("a") is None
         eventually(lambda: rows(db) == {("here", "a"): (2, True), ("here", "b"): (1, False)})
         assert db.execute("SELECT meta ? 'shutdown_started_at' FROM oban_producers WHERE queue = 'a'").fetchone() == (

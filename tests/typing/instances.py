@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, assert_type
 
 import psycopg
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from oban_sync import Job, Oban, embedded, schema, telemetry
+from oban_sync import Job, JobState, Oban, QueueInfo, embedded, schema, telemetry
 from oban_sync.errors import ObanError
 
 DSN = "postgresql://localhost/shop"
@@ -51,6 +52,32 @@ def enqueue(jobs: list[Job]) -> list[Job]:
     with psycopg.connect(DSN) as raw, raw.cursor() as cursor:
         client.enqueue(jobs[0], conn=raw)
         return client.enqueue_many(jobs, conn=cursor)
+
+
+def manage(job: Job) -> None:
+    assert_type(client.get_job(5), Job | None)
+    assert_type(
+        client.list_jobs(state=["available", JobState.SCHEDULED], worker="shop.Mail", limit=5, order="desc"), list[Job]
+    )
+    assert_type(client.count_jobs(inserted_at=(None, datetime.now(UTC)), args={"to": "a"}, tags="vip"), int)
+    client.cancel_job(job)
+    client.retry_job(5)
+    assert_type(client.cancel_many_jobs([job, 5]), int)
+    assert_type(client.delete_many_jobs(queue="mail", state="completed"), int)
+    assert_type(client.update_job(job, {"priority": 1}), Job)
+    assert_type(client.update_many_jobs(None, lambda now: {"tags": [*now.tags, "a"]}, queue="mail"), list[Job])
+    with Session(engine) as session:
+        client.retry_many_jobs((job.id or 0 for job in [job]), conn=session)
+    assert_type(job.update({"priority": 1}), Job)
+
+
+def command() -> None:
+    client.pause_queue("mail", durable=True)
+    client.resume_all_queues(node="web.1")
+    client.scale_queue(queue="mail", limit=5)
+    client.start_queue(queue="mail", limit=5, paused=True)
+    assert_type(server.check_queue("mail"), QueueInfo | None)
+    assert_type(server.check_all_queues(), list[QueueInfo])
 
 
 def tables() -> None:
