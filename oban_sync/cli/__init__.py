@@ -11,6 +11,7 @@ import click
 from oban_sync import __version__, schema
 from oban_sync.cli import options
 from oban_sync.cli.demo import demo
+from oban_sync.cli.schedules import schedules
 from oban_sync.cli.start import start
 from oban_sync.errors import ObanError
 from oban_sync.store.connection import Link
@@ -71,4 +72,5 @@ def _link(found: dict[str, Any]) -> Link:
 
 
 main.add_command(demo)
+main.add_command(schedules)
 main.add_command(start)

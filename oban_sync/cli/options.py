@@ -10,6 +10,9 @@ from oban_sync import config
 from oban_sync.errors import ConfigError
 
 DSN = click.option("--dsn", help="Connection string, else OBAN_DSN, else dsn in oban.toml.")
+IMPORT = click.option(
+    "--import", "modules", multiple=True, metavar="MODULE", help="Module that defines workers; repeatable."
+)
 CONFIG = click.option("--config", type=click.Path(dir_okay=False), help="File of options instead of ./oban.toml.")
 PREFIX = click.option("--prefix", help="Schema that holds the tables (public).")
 

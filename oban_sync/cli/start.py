@@ -33,7 +33,7 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 @click.command()
 @options.DSN
 @click.option("--queues", help="Queues with their limits: default:10,mail:5; else OBAN_QUEUES or oban.toml.")
-@click.option("--import", "modules", multiple=True, metavar="MODULE", help="Module that defines workers; repeatable.")
+@options.IMPORT
 @options.PREFIX
 @click.option("--node", help="Name of this process among all nodes.")
 @click.option("--grace", type=float, help="Seconds that running jobs get at a stop (15).")
@@ -49,7 +49,7 @@ def start(modules: tuple[str, ...], grace: float | None, config: str | None, log
     found = options.load(config, shutdown_grace_period=grace, **given)
     if not found["queues"]:
         raise ConfigError("expected queues to run: pass --queues default:10, set OBAN_QUEUES, or fill oban.toml")
-    _import(modules)
+    import_workers(modules)
     names = ("name", "node", "prefix", "queues", "shutdown_grace_period", "leadership")
     parts = ("stager", "lifeline", "notifier", "pruner", "refresher", "scheduler", "metrics")
     pool = create_pool(found["dsn"], check=found["pool_check"], **pool_options(found))
@@ -93,7 +93,12 @@ class Signals:
         os.write(self._writer, bytes([number]))
 
 
-def _import(modules: Iterable[str]) -> None:
+def import_workers(modules: Iterable[str]) -> None:
+    """Import what `--import` names, also from the current directory.
+
+    Raises:
+        ConfigError: A module is missing, or none of them defines a worker.
+    """
     sys.path.insert(0, os.getcwd())
     for module in modules:
         try:
