@@ -199,3 +199,26 @@ def test_a_durable_pause_outlives_the_node(
     assert counts(db) == {"available": 1}
     oban.resume_queue("default")
     eventually(lambda: counts(db) == {"completed": 1})
+
+
+def test_jobs_that_kill_their_process_are_discarded_alone_and_no_job_beside_them_is_lost(
+    oban: Oban, db: psycopg.Connection, start_node: Callable[..., Node], eventually: Callable[..., Any]
+) -> None:
+    killers = [nodes_work.Killer.new({"how": how, "beside": 52}) for how in ("exit", "segfault")]
+    oban.enqueue_many([*killers, *(nodes_work.Beside.new() for _ in range(50))])
+    for death in range(2):
+        node = start_node("default:52")
+        assert node.wait(60) in (1, -signal.SIGSEGV), f"death {death + 1}"
+    last = start_node("default:52")
+    eventually(lambda: counts(db) == {"completed": 50, "discarded": 2}, timeout=60)
+    rows = db.execute(
+        "SELECT state::text, attempt, errors -> -1 ->> 'error' FROM oban_jobs WHERE id = ANY (%s) ORDER BY id",
+        ([job.id for job in killers],),
+    )
+    (first, *_, left), (second, *_, crashed) = rows.fetchall()
+    assert (first, second) == ("discarded", "discarded")
+    assert "process ended with exit code 1 while it ran this job alone, after 2 others" in left
+    assert "process ended by signal 11 (SIGSEGV) while it ran this job alone, after 2 others" in crashed
+    beside = db.execute("SELECT DISTINCT attempt, max_attempts, meta FROM oban_jobs WHERE worker = 'nodes.Beside'")
+    assert beside.fetchall() == [(3, 4, {"rescued": 2})]
+    assert last.poll() is None, "no process was lost to a job that ran alone"

@@ -17,6 +17,9 @@ FREE_LEASE = 5.0
 """Seconds without a beat after which an owner whose session lock is free is dead."""
 HELD_LEASE = 60.0
 """The same for an owner whose lock is held: a stopped process, or a connection nobody noticed breaking."""
+FREE_RESCUES = 3
+"""Rescues of a job that cost it no attempt: the first deaths of its process may be the fault of a job beside it, and
+after two it runs alone. Each raises `max_attempts` by one, so that (id, attempt) still names one run."""
 LOCKLESS_LEASE = 15.0
 """The same where session locks cannot be had."""
 
@@ -41,6 +44,7 @@ def rescue(link: Link, statements: Statements, *, judge: str, rescue_after: floa
         "held_lease": HELD_LEASE,
         "lockless_lease": LOCKLESS_LEASE,
         "rescue_after": rescue_after,
+        "free_rescues": FREE_RESCUES,
         "limit": limit,
     }
     with telemetry.span("oban.lifeline.rescue") as collector:

@@ -130,6 +130,34 @@ def test_a_rescued_job_without_attempts_left_is_discarded(judge: Any, beat: Any,
     assert "node node" in errors[0]["error"]
 
 
+def test_the_first_three_rescues_cost_no_attempt(
+    judge: Any, beat: Any, executing: Any, rows: Any, db: psycopg.Connection
+) -> None:
+    owner = beat(3600)
+    (id,) = executing(owner, attempt=1, max_attempts=2)
+    seen = []
+    for _ in range(5):
+        judge()
+        seen += rows("state::text, attempt, max_attempts, meta", id)
+        db.execute(
+            "UPDATE oban_jobs SET state = 'executing', attempt = attempt + 1 WHERE id = %s AND state = 'available'",
+            (id,),
+        )
+    assert seen == [
+        ("available", 1, 3, {"rescued": 1}),
+        ("available", 2, 4, {"rescued": 2}),
+        ("available", 3, 5, {"rescued": 3}),
+        ("available", 4, 5, {"rescued": 4}),
+        ("discarded", 5, 5, {"rescued": 5}),
+    ]
+
+
+def test_the_largest_number_of_attempts_stays(judge: Any, beat: Any, executing: Any, rows: Any) -> None:
+    ids = executing(beat(3600), max_attempts=32_767)
+    assert judge() == ids
+    assert rows("max_attempts", *ids) == [(32_767,)]
+
+
 def test_one_node_at_a_time_judges(
     link: Link, statements: Statements, judge: Any, beat: Any, executing: Any, db: psycopg.Connection
 ) -> None:

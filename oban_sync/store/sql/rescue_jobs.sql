@@ -1,4 +1,4 @@
--- Take jobs back from owners that are dead, under a lock that lets one node at a time judge.
+-- Take jobs back from owners that are dead, under a lock that lets one node at a time judge. Their attempt is not counted.
 -- Locks the rows it takes back; passes over rows that others hold.
 WITH moment AS MATERIALIZED (
   SELECT timezone('UTC', clock_timestamp()) AS now
@@ -44,6 +44,7 @@ WITH moment AS MATERIALIZED (
 ), taken AS (
   SELECT
     j.id,
+    CASE WHEN j.meta ->> 'rescued' ~ '^[0-9]{{1,9}}$' THEN (j.meta ->> 'rescued')::int ELSE 0 END AS count,
     coalesce(
       j.meta ->> 'cancel_attempted_at' ~ '^[0-9]{{4}}-'
       AND (j.meta ->> 'cancel_attempted_at') COLLATE "C" >= to_jsonb(j.attempted_at) #>> '{{}}', false
@@ -67,8 +68,11 @@ WITH moment AS MATERIALIZED (
       'at', to_char(moment.now, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
       'error', 'The process that ran this job ended before the job did: node ' || coalesce(j.attempted_by[1], 'unknown')
     ),
-    meta = j.meta || jsonb_build_object('rescued', CASE
-      WHEN j.meta ->> 'rescued' ~ '^[0-9]{{1,9}}$' THEN (j.meta ->> 'rescued')::int + 1 ELSE 1 END)
+    max_attempts = CASE
+      WHEN taken.count < %(free_rescues)s AND j.attempt < j.max_attempts THEN least(j.max_attempts + 1, 32767)
+      ELSE j.max_attempts
+    END,
+    meta = j.meta || jsonb_build_object('rescued', taken.count + 1)
   FROM taken, moment
   WHERE j.id = taken.id
   RETURNING j.id, j.state::text AS state, j.queue
