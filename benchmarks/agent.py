@@ -46,8 +46,8 @@ class Stored(TypedDict):
     whole: float
 
 
-class System(Protocol):
-    """What a queue is asked to do. One that cannot do something leaves the method out, and those workloads with it.
+class Runner(Protocol):
+    """What every queue is asked to do: to run jobs that were stored in any way.
 
     Jobs are numbered from 1 by their args `{"id": 1}`. A job of kind `noop` calls `Lane.start(id)` and no more, one of
     kind `sleep` sleeps 10 ms after that, one of kind `short` 1 ms. Jobs of kind `mixed` are those of
@@ -75,6 +75,16 @@ class System(Protocol):
         """Say how the stored jobs ended."""
         raise NotImplementedError
 
+    def start(self, slots: int, mode: str, lane: LaneArgs) -> None:
+        """Start to run jobs, in threads or processes beside this one."""
+
+    def stop(self) -> None:
+        """Stop that."""
+
+
+class System(Runner, Protocol):
+    """What a queue is asked to do beside. One that cannot leaves the method out, and those workloads with it."""
+
     def enqueue(self, jobs: int, threads: int) -> float:
         """Store jobs one by one as `crowd` says, and give the seconds."""
         raise NotImplementedError
@@ -86,12 +96,6 @@ class System(Protocol):
             Exception: The ids do not rise in the order given.
         """
         raise NotImplementedError
-
-    def start(self, slots: int, mode: str, lane: LaneArgs) -> None:
-        """Start to run jobs, in threads beside this one."""
-
-    def stop(self) -> None:
-        """Stop that."""
 
     def send(self, pauses: Sequence[float]) -> list[tuple[float, float]]:
         """Store a job after each pause, and give CLOCK_MONOTONIC before and after each call."""

@@ -8,9 +8,12 @@ from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 
+from benchmarks import plot
+from benchmarks.goals import judge
 from benchmarks.results import BARE, OURS, Result, Results
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
+PICTURE = RESULTS.with_suffix(".svg")
 _LEGEND = """\
 Medians of {rounds} rounds, in each of which every system had its turn on the same server; *spread* is from the lowest
 to the highest. *Ours* and *bare* are the system's figure divided by that of oban_sync and of bare SQL, the medians of
@@ -28,7 +31,9 @@ def text(results: Results) -> str:
     for name, system, *figures in rows:
         right = "  ".join(figure.rjust(width) for figure, width in zip(figures, widths[2:], strict=True))
         lines.append(f"{name:{widths[0]}}  {system:{widths[1]}}  {right}")
-    return "\n".join(lines)
+    goals = [f"{verdict:12}  {goal.name}: {goal.text}, got {figure}" for goal, figure, verdict in judge(results)]
+    skipped = [f"skipped: {name}: {reason}" for name, reason in results.skipped.items()]
+    return "\n".join([*lines, "", *goals, *skipped])
 
 
 def markdown(results: Results) -> str:
@@ -36,6 +41,8 @@ def markdown(results: Results) -> str:
     rounds = max((len(result.runs) for result in results), default=0)
     parts = ["# Measured by `python -m benchmarks`\n", _LEGEND.format(rounds=rounds)]
     parts.append("\n".join(f"- {name}: {value}" for name, value in results.machine.items()) + "\n")
+    parts.append(f"![The figures as bars]({PICTURE.name})\n")
+    parts.append("## Goals\n\n" + "\n".join(_goals(results)) + "\n")
     for group, members in groupby(results, attrgetter("group")):
         parts.append(f"## {group}\n\n" + "\n".join(_table(results, members)) + "\n")
     skipped = [f"{name}: {reason}" for name, reason in results.skipped.items()]
@@ -46,8 +53,9 @@ def markdown(results: Results) -> str:
 
 
 def write_markdown(results: Results) -> None:
-    """Write RESULTS.md."""
+    """Write RESULTS.md, and beside it the picture that it shows."""
     RESULTS.write_text(markdown(results), encoding="utf-8")
+    PICTURE.write_text(plot.svg(results), encoding="utf-8")
 
 
 def write_json(results: Results, path: Path) -> None:
@@ -57,9 +65,20 @@ def write_json(results: Results, path: Path) -> None:
         "problems": results.problems,
         "notes": results.notes,
         "skipped": results.skipped,
+        "goals": [
+            {"goal": goal.name, "demand": goal.text, "figure": figure, "verdict": verdict}
+            for goal, figure, verdict in judge(results)
+        ],
         "rows": results.rows(),
     }
     path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+def _goals(results: Results) -> Iterator[str]:
+    yield "| of oban_sync | goal | figure | |"
+    yield "|---|---|---:|---|"
+    for goal, figure, verdict in judge(results):
+        yield f"| {goal.name} | {goal.text} | {figure} | {verdict} |"
 
 
 def _table(results: Results, members: Iterator[Result]) -> Iterator[str]:

@@ -1,4 +1,5 @@
-"""The queues that are measured. Each module has `make(dsn)`, which gives a `benchmarks.agent.System`.
+"""The queues that are measured. Each module has `make(dsn)`, which gives a `benchmarks.agent.System`
+or what it can of one.
 
 A module that serves several variants of a queue has `make(dsn, variant)`. A peer, `<name>_peer.py`, lives in a virtual
 environment of its own, so its module imports nothing of this package beside `agent`, `tally`, `crowd`, `eventloop`,

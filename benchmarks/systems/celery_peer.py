@@ -15,7 +15,7 @@ from celery import signals
 from celery.platforms import SecurityWarning
 from celery.worker import state
 
-from benchmarks.agent import Checked, LaneArgs, System
+from benchmarks.agent import Checked, LaneArgs, Runner
 from benchmarks.systems.redis_queue import JOBS, RedisQueue, Running
 from benchmarks.tally import Lane
 
@@ -72,6 +72,6 @@ class Celery(RedisQueue):
         self._thread.join()
 
 
-def make(dsn: str) -> System:
+def make(dsn: str) -> Runner:
     """Make the system of one process."""
     return Celery(dsn)

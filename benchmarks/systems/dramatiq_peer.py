@@ -15,7 +15,7 @@ os.environ.setdefault("dramatiq_queue_prefetch", "100")  # read at the import; b
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 
-from benchmarks.agent import Checked, LaneArgs, System
+from benchmarks.agent import Checked, LaneArgs, Runner
 from benchmarks.systems.redis_queue import JOBS, RedisQueue, Running
 from benchmarks.tally import Lane
 
@@ -52,6 +52,6 @@ class Dramatiq(RedisQueue):
         self._worker.stop()
 
 
-def make(dsn: str) -> System:
+def make(dsn: str) -> Runner:
     """Make the system of one process."""
     return Dramatiq(dsn)

@@ -11,7 +11,7 @@ from typing import ClassVar
 from huey import RedisHuey
 from huey.utils import Error
 
-from benchmarks.agent import Checked, LaneArgs, System
+from benchmarks.agent import Checked, LaneArgs, Runner
 from benchmarks.systems.redis_queue import JOBS, RedisQueue, Running
 from benchmarks.tally import Lane
 
@@ -51,6 +51,6 @@ class Huey(RedisQueue):
         return [self._huey.serializer.deserialize(text) for text in self._huey.all_results().values()]
 
 
-def make(dsn: str) -> System:
+def make(dsn: str) -> Runner:
     """Make the system of one process."""
     return Huey(dsn)

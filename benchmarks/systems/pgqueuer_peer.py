@@ -17,7 +17,7 @@ from pgqueuer.queries import Queries
 from psycopg.conninfo import conninfo_to_dict
 
 from benchmarks import eventloop
-from benchmarks.agent import Checked, LaneArgs, Stored, System
+from benchmarks.agent import Checked, LaneArgs, Runner, Stored
 from benchmarks.tally import Lane
 
 BEST_BATCH = 100
@@ -149,9 +149,9 @@ class PgQueuerPeer(Client):
         await self._queries.enqueue("noop", _payload(number), execute_after=timedelta(seconds=delay))
 
 
-def make(dsn: str, variant: str) -> System:
+def make(dsn: str, variant: str) -> Runner:
     """Make the system of one process; the variant `best` only drains."""
-    return Client(dsn, BEST_BATCH) if variant == "best" else PgQueuerPeer(dsn, None)  # type: ignore[return-value]
+    return Client(dsn, BEST_BATCH) if variant == "best" else PgQueuerPeer(dsn, None)
 
 
 def _entry(lane: Lane, seconds: float) -> Callable[[Any], Awaitable[None]]:
