@@ -296,6 +296,8 @@ class Job:
             >>> Job("myapp.Email").update({"priority": 3, "tags": ["VIP"]}).tags
             ['vip']
         """
+        if not isinstance(changes, Mapping):
+            raise JobError(f"expected changes in a mapping, got {type(changes).__name__} {changes!r:.80}")
         if unknown := [name for name in changes if name not in UPDATABLE]:
             raise JobError(f"expected changes of {', '.join(sorted(UPDATABLE))}, got {', '.join(map(str, unknown))}")
         times = {name: changes[name] for name in schedule.KEYS if changes.get(name) is not None}

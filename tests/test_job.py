@@ -281,4 +281,6 @@ def test_an_update_that_is_refused_changes_nothing(changes: dict[str, Any]) -> N
     job = Job("w", id=7)
     with pytest.raises(JobError):
         job.update({"tags": ["a"], **changes})
+    with pytest.raises(JobError, match="expected changes in a mapping, got list"):
+        job.update(["tags"])  # type: ignore[arg-type]
     assert (job.tags, job.queue, job.state, job.id, job.scheduled_at) == ([], "default", "available", 7, None)
