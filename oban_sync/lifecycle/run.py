@@ -212,12 +212,12 @@ def classify(job: Job, processor: Any, result: Any) -> Outcome:
             return Outcome(job.id or 0, job.attempt, "discarded", error=text)
         if isinstance(result.error, UnknownWorker) and processor is None:
             return _unknown(job, result)
-        if isinstance(result.error, JobCancelled):
+        if isinstance(result.error, JobCancelled) or job.cancelled():
             return Outcome(job.id or 0, job.attempt, "cancelled", error=result.text)
         delay = _retry_delay(processor, job, job.attempt, job.max_attempts)
         return _failed(job.id, job.attempt, job.max_attempts, result, delay)
     if isinstance(result, Snooze):
-        return _snoozed(job, result)
+        return Outcome(job.id or 0, job.attempt, "cancelled") if job.cancelled() else _snoozed(job, result)
     if isinstance(result, Cancel):
         return Outcome(job.id or 0, job.attempt, "cancelled", error=storable(_text(result.reason)))
     if isinstance(result, Record):

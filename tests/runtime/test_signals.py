@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from oban_sync import Cancel, Job, Oban, QueueInfo, telemetry, worker
+from oban_sync import Cancel, Job, Oban, QueueInfo, Snooze, telemetry, worker
 from oban_sync.errors import ConfigError, SchemaMissing
 from oban_sync.runtime.signals import Signal, read
 from tests.conftest import Events
@@ -36,6 +36,18 @@ class Hold:
             if job.cancelled():
                 return Cancel("asked to")
         return None
+
+
+@worker(name="signals.Gives")
+class Gives:
+    """Fails or snoozes once it is cancelled."""
+
+    def process(self, job: Job) -> Snooze:
+        while not job.cancelled() and not going.is_set():
+            going.wait(0.01)
+        if job.args["raises"]:
+            raise ValueError("broke off")
+        return Snooze(60)
 
 
 @pytest.fixture(autouse=True)
@@ -435,6 +447,18 @@ def test_a_running_job_is_asked_to_stop_on_whatever_node_runs_it(
     assert oban.cancel_many_jobs(queue="a", state="executing") == 3
     eventually(lambda: all(state(db, job) == "cancelled" for job in jobs))
     assert all("cancel_attempted_at" in job.meta for job in oban.list_jobs())
+
+
+@pytest.mark.parametrize("raises", [True, False])
+def test_a_job_that_was_asked_to_stop_is_not_tried_again(
+    here: Oban, db: psycopg.Connection, eventually: Callable[..., Any], raises: bool
+) -> None:
+    job = here.enqueue(Gives.new({"raises": raises}, queue="a"))
+    eventually(lambda: state(db, job) == "executing")
+    here.cancel_job(job)
+    eventually(lambda: state(db, job) == "cancelled")
+    found = here.get_job(job.id)
+    assert (found.attempt, found.cancelled_at is not None, len(found.errors)) == (1, True, int(raises))
 
 
 def test_a_cancel_that_is_rolled_back_asks_nobody(
