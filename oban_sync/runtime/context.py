@@ -28,6 +28,7 @@ class House:
         watch: Keeps their deadlines.
         place: Where they run.
         children: Run jobs in processes of their own; None where this is one.
+        lease: Numbers the time for which the lease has been fresh without a break; None: it is not fresh.
     """
 
     fresh: Callable[[], bool]
@@ -35,6 +36,7 @@ class House:
     watch: Watch
     place: Place
     children: Children | None = None
+    lease: Callable[[], int | None] = lambda: 0
 
 
 class Holder(Protocol):

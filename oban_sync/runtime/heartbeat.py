@@ -64,6 +64,7 @@ class Heartbeat:
         self._gone: list[str] = []
         self._held: frozenset[str] = frozenset()
         self._beaten_at = 0.0
+        self._lapses = 0
         self._connected_at = 0.0
         self._connections = 0
         self._locks = False
@@ -73,6 +74,10 @@ class Heartbeat:
     def fresh(self, owner: str | None = None) -> bool:
         """Say whether no other node can have judged this one dead, and this owner is known: jobs may be fetched."""
         return clock.monotonic() - self._beaten_at < FREE_LEASE and (owner is None or owner in self._held)
+
+    def lease(self, owner: str) -> int | None:
+        """Number the time for which the lease of this owner has been fresh without a break; None: it is not."""
+        return self._lapses if self.fresh(owner) else None
 
     def add(self, owner: str, described: Described, held: Callable[[], None]) -> None:
         """Have it take up an owner, and call `held`, on its own thread, once nobody can judge that one dead."""
@@ -131,6 +136,8 @@ class Heartbeat:
             rows = self._link.execute(self._statements["beat_producers"], {"producers": self._rows()})
             made = sum(new for (new,) in rows) - len(self._new)
             collector.add({"refreshed_count": len(rows) - made, "restored_count": made if self._beaten_at else 0})
+        if sent - self._beaten_at >= FREE_LEASE:
+            self._lapses += 1  # before the lease is fresh again: others may have taken jobs that no thread has begun
         self._beaten_at = sent
         self._held = frozenset(self._owners)
         while self._new:

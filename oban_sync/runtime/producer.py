@@ -88,7 +88,7 @@ class Producer:
         self.place, self.options, self.started_at = place, options, clock.now()
         self._poll_seconds = poll_seconds
         self._link, self._statements = link, statements
-        self._may_fetch = house.fresh
+        self._lease = house.lease
         self._delayed, self._changed = delayed, changed
         self._inbox = threads.Inbox()
         self._rung = False  # set by threads that end jobs, cleared by the producer: spares messages
@@ -226,7 +226,9 @@ class Producer:
             self._give_back()
 
     def _maybe_give_back(self) -> None:
-        """Let other nodes have what was held ready for threads that turn out to be busy for longer."""
+        """Let other nodes have what was held ready for threads that are busy for longer, or what they may have now."""
+        if self.queue.stale():
+            self._give_back()
         if self.queue.ready() and clock.monotonic() > self._fetched_at + STALL_SECONDS:
             self._pace.stall()
             self._give_back()
@@ -287,7 +289,7 @@ class Producer:
                 self._ack()
             return
         self._gather_until = 0.0
-        after = self._search.after(clock.monotonic())
+        after, lease = self._search.after(clock.monotonic()), self._lease()
         rows = self._ack_and_fetch(fetch.call(self.place, demand, free, self._statements, after))
         found = fetch.found(rows)
         self._hungry = found >= demand or not (rows or free)
@@ -295,7 +297,7 @@ class Producer:
             self._pace.stall()  # mostly last attempts, which are not held ready
         self._fetched_at = clock.monotonic()
         self._learn(rows, found < demand, whole=after is None)
-        self.queue.put(fetch.ordered(rows))
+        self.queue.put(fetch.ordered(rows), lease)
 
     def _gathering(self) -> bool:
         """Let the ends of short runs wait a moment for more of them, to be written along with the next fetch."""
@@ -331,7 +333,7 @@ class Producer:
 
     def _demand(self) -> tuple[int, int]:
         """Say how many threads are free, and how many jobs to fetch."""
-        if self.paused or self._stopping or not self._hungry or not self._may_fetch() or mode.active():
+        if self.paused or self._stopping or not self._hungry or self._lease() is None or mode.active():
             self._lacking = 0
             return 0, 0
         in_hand = self.queue.in_hand() + len(self._kept)

@@ -63,15 +63,21 @@ class Queue:
         self._ready: deque[Row] = deque()  # this and what follows: under _lock
         self._running: dict[tuple[int, int], Run] = {}  # by (id, attempt): a rescued job may be here twice
         self._outcomes: list[Outcome] = []
+        self._lease: int | None = None
         self._busy = 0.0  # seconds that the runs of _outcomes took
         self._crew = Crew(name, limit)
         self._process = os.getpid()
         self.quorum = 1  # written by who is woken
 
-    def put(self, rows: Iterable[Row]) -> None:
-        """Take rows in hand and have threads run them."""
+    def put(self, rows: Iterable[Row], lease: int | None) -> None:
+        """Take rows in hand and have threads run them, while the lease is the one under which they were fetched."""
         with self._lock:
             self._ready.extend(rows)
+            self._lease = lease
+        self._employ()
+
+    def _employ(self) -> None:
+        with self._lock:
             crew = self._crew
             wanted = min(crew.limit - crew.drains, len(self._ready))
             crew.drains += wanted
@@ -97,6 +103,10 @@ class Queue:
     def ready(self) -> int:
         """Count the rows that no thread has begun."""
         return len(self._ready)
+
+    def stale(self) -> bool:
+        """Say whether rows are ready that no thread may begin, since the lease lapsed after they were fetched."""
+        return bool(self._ready) and self._house.lease() != self._lease
 
     def in_hand(self) -> int:
         """Count the jobs that are ready or running, and the outcomes not yet taken."""
@@ -160,7 +170,7 @@ class Queue:
                 return
             retired, self._crew = self._crew, Crew(self._name, limit)
         retired.executor.shutdown(wait=False)
-        self.put(())
+        self._employ()
 
     def close(self) -> None:
         """Let the threads end after what they run; nothing may be put afterwards."""
@@ -174,7 +184,7 @@ class Queue:
             crew, self._crew.stuck = self._crew, 0
             retired, crew.executor = crew.executor, threads.executor(self._name, crew.limit)
         retired.shutdown(wait=False)
-        self.put(())
+        self._employ()
 
     def _drain(self, crew: Crew) -> None:
         begun = self._next(crew, None, None, 0.0)
@@ -197,7 +207,7 @@ class Queue:
                 if not outcome.written:
                     self._outcomes.append(outcome)
                     self._busy += seconds
-            if crew is not self._crew or not self._ready:
+            if crew is not self._crew or not self._ready or self._house.lease() != self._lease:
                 crew.drains = max(0, crew.drains - 1)  # one that found no thread may run later, uncounted
                 return None
             row = self._ready.popleft()

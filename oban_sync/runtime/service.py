@@ -207,7 +207,14 @@ class Service:
             poll_seconds=self._config.stage_interval,
             link=self._link(queue),
             statements=self._statements,
-            house=House(partial(self._heartbeat.fresh, owner), transact, self._watch, place, self._children),
+            house=House(
+                partial(self._heartbeat.fresh, owner),
+                transact,
+                self._watch,
+                place,
+                self._children,
+                lease=partial(self._heartbeat.lease, owner),
+            ),
             delayed=self._delayed,
             changed=changed,
         )

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def test_every_row_runs_once_whatever_the_size_of_the_crew(eventually: Eventuall
 
     queue = Queue("test-queue", 2, run, lambda: None, HOUSE)
     for size, first in ((5, 0), (1, 1000), (7, 2000)):
-        queue.put(rows(1000, first))
+        queue.put(rows(1000, first), 0)
         queue.resize(size)
     eventually(lambda: outcomes.extend(queue.take_outcomes()[0]) or len(outcomes) == 3000)
     assert sorted(ran) == sorted(outcome.id for outcome in outcomes)
@@ -65,9 +66,9 @@ def test_a_larger_crew_works_beside_threads_that_are_stuck(eventually: Eventuall
         return Outcome(row[0], 1, "completed")
 
     queue = Queue("test-queue", 2, run, lambda: None, HOUSE)
-    queue.put(rows(2))
+    queue.put(rows(2), 0)
     eventually(lambda: len(queue.running()) == 2)
-    queue.put(rows(3, 10))
+    queue.put(rows(3, 10), 0)
     assert ran == []
     queue.resize(4)
     eventually(lambda: sorted(ran) == [10, 11, 12])
@@ -90,7 +91,7 @@ def test_the_child_of_a_job_that_forks_runs_none_of_the_other_jobs(tmp_path: Pat
         return Outcome(row[0], 1, "completed")
 
     queue = Queue("test-queue", 1, run, lambda: None, HOUSE)
-    queue.put(rows(50))
+    queue.put(rows(50), 0)
     eventually(lambda: queue.in_hand() == 50 and not queue.running() and not queue.ready())
     assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
     assert sorted(map(int, (tmp_path / "ran").read_text().split())) == list(range(50))
@@ -106,9 +107,9 @@ def test_rows_wait_while_the_system_gives_no_threads(monkeypatch: pytest.MonkeyP
     with monkeypatch.context() as short:
         short.setattr(threading.Thread, "start", refuse)
         for first in (0, 10, 20):
-            queue.put(rows(10, first))
+            queue.put(rows(10, first), 0)
     assert len(queue.give_back()) == 30
-    queue.put(rows(100))
+    queue.put(rows(100), 0)
     eventually(lambda: len(queue.holds()) == 100 and not queue.running() and not queue.ready())
     queue.close()
 
@@ -122,7 +123,7 @@ def test_what_is_not_begun_can_be_given_back() -> None:
         return Outcome(row[0], 1, "completed")
 
     queue = Queue("test-queue", 1, run, lambda: None, HOUSE)
-    queue.put(rows(3))
+    queue.put(rows(3), 0)
     assert began.wait(10)
     assert [(job.id, job.started) for job in queue.give_back()] == [(1, False), (2, False)]
     assert [(job.id, job.started) for job in queue.running()] == [(0, True)]
@@ -261,3 +262,33 @@ def test_a_thread_that_cannot_be_had_costs_no_job(
         eventually(lambda: counts(db) == {"completed": 20})
     assert refusals == []
     assert db.execute("SELECT max(attempt), min(attempt) FROM oban_jobs").fetchone() == (1, 1)
+
+
+def test_rows_whose_lease_lapsed_are_not_begun() -> None:
+    """After a process was stopped for long, others may have its rows: what runs goes on, the rest goes back."""
+    lease: list[int | None] = [1]
+    entered, release, ran = threading.Event(), threading.Event(), []
+
+    def run(row: Row, _: Run) -> Outcome:
+        entered.set()
+        release.wait()
+        ran.append(row[0])
+        return Outcome(row[0], 1, "completed")
+
+    ended = threading.Event()
+    queue = Queue("test-queue", 1, run, ended.set, replace(HOUSE, lease=lambda: lease[0]))
+    queue.put(rows(3, 1), 1)
+    assert entered.wait(10)
+    assert not queue.stale()
+    for now in (None, 2):
+        lease[0] = now
+        assert queue.stale()
+    release.set()
+    assert ended.wait(10)
+    assert ran == [1]
+    assert [job.id for job in queue.give_back()] == [2, 3]
+    ended.clear()
+    queue.put(rows(1, 7), 2)
+    assert ended.wait(10)
+    assert ran == [1, 7]
+    queue.close()
