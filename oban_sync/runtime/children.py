@@ -67,6 +67,7 @@ class Child:
         finally:
             theirs.close()
             os.close(reader)
+        self._killed = False  # set once, by who kills it
         self._wire = Wire(ours)
         self._wire.send(setup)
 
@@ -87,7 +88,12 @@ class Child:
 
     def kill(self) -> None:
         """Have the kernel end it at once."""
+        self._killed = True
         self._process.kill()
+
+    def usable(self) -> bool:
+        """Say whether it lives and nobody killed it, which may take the kernel a moment."""
+        return not self._killed and self._process.poll() is None
 
     def close(self) -> None:
         """Let it end, or end it."""
@@ -127,16 +133,20 @@ class Children:
             with self._alone, self.lend(alone=False) as child:
                 yield child
             return
-        with self._lock:
-            idle = self._idle.pop() if self._idle else None
-        child = idle or Child(self._setup())
+        child = self._take() or Child(self._setup())
         with self._lock:
             self._busy.add(child)
+            leaving = self._leaving
         try:
+            if leaving:
+                child.kill()
             yield child
         except BaseException:
             self._dismiss(child)
             raise
+        if not child.usable():
+            self._dismiss(child)
+            return
         with self._lock:
             self._busy.discard(child)
             self._idle.append(child)
@@ -158,6 +168,14 @@ class Children:
         with self._lock:
             idle, self._idle = self._idle, []
         for child in idle:
+            child.close()
+
+    def _take(self) -> Child | None:
+        while True:
+            with self._lock:
+                child = self._idle.pop() if self._idle else None
+            if child is None or child.usable():
+                return child
             child.close()
 
     def _dismiss(self, child: Child) -> None:

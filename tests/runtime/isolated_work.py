@@ -64,6 +64,9 @@ class Does:
         Path(job.args["file"]).write_text(str(os.getpid()))
         ctypes.PyDLL(None).usleep(60_000_000)
 
+    def nap(self, job: Job) -> None:
+        time.sleep(job.args["seconds"])
+
     def ask(self, job: Job) -> None:
         Path(job.args["file"]).write_text(str(os.getpid()))
         while True:

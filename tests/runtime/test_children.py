@@ -120,6 +120,26 @@ def test_events_of_its_life_happen_in_the_parent(server: Oban, ended: Any, event
     assert len(events.wait(2, "job.start")) == 2
 
 
+def test_a_process_that_died_between_two_jobs_costs_none(server: Oban, ended: Any, eventually: Eventually) -> None:
+    pid, _ = recorded(ended(do("record")))
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: gone(pid))
+    other, _ = recorded(ended(do("record")))
+    assert other != pid
+
+
+def test_a_kill_that_comes_as_a_job_ends_hits_no_other_job(dsn: str, db: psycopg.Connection, ended: Any) -> None:
+    with Oban(dsn=dsn, queues={"default": 1}):
+        jobs = []
+        for n in range(20):
+            jobs.append(do("nap", seconds=0.02, timeout=0.02 + 0.0002 * n))
+            jobs.append(do("nap", seconds=0))
+        rows = [ended(job) for job in jobs]
+    assert {row["state"] for row in rows[1::2]} == {"completed"}
+    assert {row["state"] for row in rows[::2]} <= {"completed", "retryable"}
+    assert all("JobTimeoutError" in row["errors"][0]["error"] for row in rows if row["errors"])
+
+
 @pytest.mark.parametrize("what", ["sleep", "sleep_in_c", "ask"])
 def test_it_is_killed_at_its_deadline(
     server: Oban, ended: Any, eventually: Eventually, tmp_path: Path, what: str

@@ -30,13 +30,18 @@ class Receipt(Worker):
         return 2.0 * job.attempt
 
 
-@worker(name="stores.nothing")
+@worker(name="stores.nothing", timeout=timedelta(minutes=1), isolation="process")
 class Quiet(Worker):
     def process(self, job: Job) -> None:
         assert_type(job.id, int | None)
         assert job.state == JobState.EXECUTING
         assert_type(job.scheduled_at, datetime | None)
         assert_type(job.cancelled(), bool)
+        assert_type(job.deadline, float | None)
+        assert_type(job.lease_lost, bool)
+        job.check()
+        with job.transaction() as connection:
+            connection.execute("SELECT 1")
 
 
 @job(queue="stock", priority=3)
