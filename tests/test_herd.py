@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from oban_sync.herd import MOST, OWN_SECONDS, STEP_SECONDS, Herd
+from oban_sync.herd import MOST, OWN_SECONDS, STEP_SECONDS, Herd, Polling
 
 
 def test_a_node_alone_never_waits() -> None:
@@ -30,3 +30,13 @@ def test_finds_shorten_the_wait() -> None:
     for number in range(MOST):
         herd.record(found=True, now=10.0 + number)
     assert herd.delay(1.0) == 0.0
+
+
+def test_a_deaf_queue_looks_often_while_it_finds_jobs() -> None:
+    polling = Polling(longest=0.3)
+    pauses = []
+    for found in (False, False, False, False, True):
+        polling.record(found=found)
+        pauses.append(polling.pause)
+    assert pauses == [0.1, 0.2, 0.3, 0.3, 0.05]
+    assert Polling(longest=0.01).pause == 0.01

@@ -36,14 +36,21 @@ class Notifier:
         link: Its own connection.
         handlers: Channel to what is called with the decoded payload.
         reconnected: Called after each connection, since notifications may have been missed.
+        lost: Called when it has none.
     """
 
     def __init__(
-        self, name: str, *, link: Link, handlers: Mapping[str, Handler], reconnected: Callable[[], None]
+        self,
+        name: str,
+        *,
+        link: Link,
+        handlers: Mapping[str, Handler],
+        reconnected: Callable[[], None],
+        lost: Callable[[], None],
     ) -> None:
         self._link = link
         self._handlers = dict(handlers)
-        self._reconnected = reconnected
+        self._reconnected, self._lost = reconnected, lost
         self._stopping = threads.Event()
         self._listening = threads.Event()
         self._doorbell, self._button = os.pipe()
@@ -69,6 +76,7 @@ class Notifier:
                 if not failing and not self._stopping.is_set():
                     threads.report(logger, "not listening; queues poll", error)
                 failing = True
+                self._lost()
                 self._stopping.wait(RETRY_SECONDS)
         self._link.close()
         os.close(self._doorbell)

@@ -16,7 +16,7 @@ from random import random
 from oban_sync import clock, mode, search, telemetry
 from oban_sync.config import QueueConfig
 from oban_sync.errors import DatabaseRefused
-from oban_sync.herd import Herd
+from oban_sync.herd import Herd, Polling
 from oban_sync.lifecycle import ack, fetch, queues, rescue
 from oban_sync.lifecycle.ack import Call
 from oban_sync.lifecycle.outcome import Outcome
@@ -70,6 +70,7 @@ class Producer:
         house: What its runs share; it says whether the lease of this process is fresh, too.
         delayed: Told the seconds after which a job that it wrote is due.
         changed: Told, on its own thread, that it was paused by itself or has ended.
+        deaf: Says whether notifications do not arrive, so that it has to poll more often.
     """
 
     def __init__(
@@ -84,12 +85,13 @@ class Producer:
         house: House,
         delayed: Callable[[float], None],
         changed: Callable[[Producer], None],
+        deaf: Callable[[], bool],
     ) -> None:
         self.place, self.options, self.started_at = place, options, clock.now()
-        self._poll_seconds = poll_seconds
+        self._polling = Polling(poll_seconds)
         self._link, self._statements = link, statements
         self._lease = house.lease
-        self._delayed, self._changed = delayed, changed
+        self._delayed, self._changed, self._deaf = delayed, changed, deaf
         self._inbox = threads.Inbox()
         self._rung = False  # set by threads that end jobs, cleared by the producer: spares messages
         self.limit = options.limit  # these two by whoever commands, in one store; the producer reads them
@@ -198,7 +200,7 @@ class Producer:
         """Say how long to wait for a message. Waiting that long without one is a reason to look for jobs."""
         if self._failures:
             return max(0.0, self._retry_at - clock.monotonic())
-        until = clock.monotonic() + self._poll_seconds
+        until = clock.monotonic() + (self._polling.pause if self._deaf() else self._polling.longest)
         if self._kept:
             until = min(until, self._kept_until)
         if self.queue.ready():
@@ -312,6 +314,7 @@ class Producer:
     def _learn(self, rows: list[Row], short: bool, *, whole: bool) -> None:
         """Take in what a fetch says of the next ones."""
         self._pace.measure(len(rows), sum(len(row[5]) for row in rows))
+        self._polling.record(found=bool(rows))
         if self._notified:
             self._herd.record(found=bool(rows), now=self._fetched_at)
             self._notified = False

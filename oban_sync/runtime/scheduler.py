@@ -15,6 +15,7 @@ from oban_sync.lifecycle import rescue, stage
 from oban_sync.runtime import threads
 from oban_sync.runtime.duties import Duty
 from oban_sync.runtime.heartbeat import Heartbeat
+from oban_sync.runtime.probe import PROBE_SECONDS, Probe
 from oban_sync.runtime.producer import Producer
 from oban_sync.store.connection import Link
 from oban_sync.store.statements import Statements
@@ -37,6 +38,7 @@ class Scheduler:
         statements: Its tables.
         producers: Queue to producer.
         heartbeat: Knows whether this node may judge others.
+        node: Name of the node.
     """
 
     def __init__(
@@ -50,17 +52,22 @@ class Scheduler:
         statements: Statements,
         producers: Mapping[str, Producer],
         heartbeat: Heartbeat,
+        node: str,
     ) -> None:
-        self._limit = limit
-        self._rescue_after = rescue_after
-        self._link = link
-        self._statements = statements
+        self._limit, self._rescue_after = limit, rescue_after
+        self._link, self._statements = link, statements
         self._producers = producers
         self._heartbeat = heartbeat
         self._inbox = threads.Inbox()
         self._offset = 0.0  # the database's clock minus ours; this and what follows: the scheduler thread only
         self._staging = Duty(interval, self._stage)
-        self._duties = [self._staging, Duty(RESCUE_SECONDS, self._rescue), Duty(CLEAN_SECONDS, self._clean)]
+        self.probe = Probe(node, lambda token: link.execute(statements["notify_probe"], (token,)))
+        self._duties = [
+            self._staging,
+            Duty(RESCUE_SECONDS, self._rescue),
+            Duty(CLEAN_SECONDS, self._clean),
+            Duty(PROBE_SECONDS, self.probe.probe),
+        ]
         self._failing = False
         self.thread = threads.spawn(f"{name}-scheduler", self._work)
 

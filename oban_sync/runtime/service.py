@@ -217,6 +217,7 @@ class Service:
             ),
             delayed=self._delayed,
             changed=changed,
+            deaf=self._deaf,
         )
 
     def _scheduling(self) -> Scheduler:
@@ -229,17 +230,19 @@ class Service:
             statements=self._statements,
             producers=self.producers,
             heartbeat=self._heartbeat,
+            node=self._config.node,
         )
 
     def _listening(self, scheduler: Scheduler) -> Notifier:
         handlers = {
             self._statements.insert_channel: self._inserted,
             self._statements.due_channel: scheduler.due_at,
+            self._statements.probe_channel: scheduler.probe.hear,
             self._statements.leader_channel: self._resigned,
             self._statements.signal_channel: self._signals.receive,
         }
         link = self._link("notifier", direct=True)
-        return Notifier(self._name, link=link, handlers=handlers, reconnected=self._look)
+        return Notifier(self._name, link=link, handlers=handlers, reconnected=self._look, lost=scheduler.probe.lose)
 
     def _stewarding(self) -> Steward | None:
         if not self._config.leadership:
@@ -289,9 +292,13 @@ class Service:
         if self._scheduler is not None:
             self._scheduler.due_in(seconds)
 
+    def _deaf(self) -> bool:
+        return self._scheduler is not None and self._scheduler.probe.deaf
+
     def _look(self) -> None:
         self.producers.recheck()
         if self._scheduler is not None:
+            self._scheduler.probe.deaf = False
             self._scheduler.look()
 
 

@@ -49,6 +49,7 @@ class Statements:
         self.prefix = check_prefix(prefix)
         self.insert_channel = f"{prefix}.oban_insert"
         self.due_channel = f"{prefix}.oban_sync_due"
+        self.probe_channel = f"{prefix}.oban_sync_probe"
         self.leader_channel = f"{prefix}.oban_leader"
         self.signal_channel = f"{prefix}.oban_signal"
         self._texts = {name: self.render(template) for name, template in _templates().items()}
@@ -74,6 +75,7 @@ class Statements:
                 prefix=sql.Literal(self.prefix),
                 insert_channel=sql.Literal(self.insert_channel),
                 due_channel=sql.Literal(self.due_channel),
+                probe_channel=sql.Literal(self.probe_channel),
                 leader_channel=sql.Literal(self.leader_channel),
                 signal_channel=sql.Literal(self.signal_channel),
                 filters=sql.SQL("{filters}"),  # these two are filled in by filters.py
