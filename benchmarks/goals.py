@@ -17,6 +17,7 @@ CAPPED, BEST, OBAN = "pgqueuer at 10", "pgqueuer best", "oban"
 ONE, TWO, STRICT = "drain, 1 x 10 slots", "drain, 2 x 10 slots", "drain, 1 x 10 slots, none held ready"
 NODE, OTHER = "scheduled by the node, late", "scheduled by another process, late"
 FLAT_MEGABYTES = 5.0
+UNMEASURED = "not measured"
 
 
 class Found(NamedTuple):
@@ -64,7 +65,7 @@ def judge(results: Results) -> list[Judged]:
     for goal in GOALS:
         found = goal.rule(results)
         if found is None:
-            judged.append(Judged(goal, "-", "not measured"))
+            judged.append(Judged(goal, "-", UNMEASURED))
         else:
             judged.append(Judged(goal, f"{found.value:,.2f}", "met" if found.met else "missed"))
     return judged

@@ -9,7 +9,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from benchmarks import plot
-from benchmarks.goals import judge
+from benchmarks.goals import UNMEASURED, judge
 from benchmarks.results import BARE, OURS, Result, Results
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
@@ -31,7 +31,8 @@ def text(results: Results) -> str:
     for name, system, *figures in rows:
         right = "  ".join(figure.rjust(width) for figure, width in zip(figures, widths[2:], strict=True))
         lines.append(f"{name:{widths[0]}}  {system:{widths[1]}}  {right}")
-    goals = [f"{verdict:12}  {goal.name}: {goal.text}, got {figure}" for goal, figure, verdict in judge(results)]
+    measured = [judged for judged in judge(results) if judged.verdict != UNMEASURED]
+    goals = [f"{verdict:6}  {goal.name}: {goal.text}, got {figure}" for goal, figure, verdict in measured]
     skipped = [f"skipped: {name}: {reason}" for name, reason in results.skipped.items()]
     return "\n".join([*lines, "", *goals, *skipped])
 

@@ -120,8 +120,11 @@ class Results:
 
 
 def divide(result: Result, other: Result) -> float | None:
-    """Divide round by round, and give the median; None: there is nothing to divide."""
-    ratios = [value / other.rounds[number] for number, value in result.rounds.items() if other.rounds.get(number)]
+    """Divide round by round, and give the median; None: there is nothing to divide, or a figure is below 0."""
+    both = [(value, other.rounds[number]) for number, value in result.rounds.items() if number in other.rounds]
+    if not both or min(min(value, theirs) for value, theirs in both) < 0:
+        return None
+    ratios = [value / theirs for value, theirs in both if theirs]
     return statistics.median(ratios) if ratios else None
 
 

@@ -64,10 +64,11 @@ class ObanPeer(Table):
     def __init__(self, dsn: str) -> None:
         super().__init__(dsn)
         self._loop = eventloop.EventLoop(uvloop.new_event_loop)  # as its command does
-        self._oban = self._loop.run(self._instance())
+        self._pool = self._loop.run(Oban.create_pool(dsn, min_size=2, max_size=10))
+        self._oban = Oban(pool=self._pool)
 
     def install(self) -> None:
-        self._loop.run(self._install())
+        self._loop.run(install(self._pool))
 
     def enqueue(self, jobs: int, threads: int) -> float:
         return float(self._loop.run(eventloop.crowd(jobs, threads, self._store)))
@@ -79,7 +80,7 @@ class ObanPeer(Table):
 
     def start(self, slots: int, mode: str, lane: LaneArgs) -> None:  # noqa: ARG002 - one way for all modes
         Starting.lane = Lane(*lane)
-        self._oban = self._loop.run(self._instance({QUEUE: slots}))
+        self._oban = Oban(pool=self._pool, queues={QUEUE: slots})
         self._loop.spawn(self._oban.start())  # not run: its first jobs may hold the loop at the gate of the tally
 
     def stop(self) -> None:
@@ -92,15 +93,6 @@ class ObanPeer(Table):
     def schedule(self, delays: Sequence[float]) -> list[float]:
         dues: list[float] = self._loop.run(eventloop.schedule(delays, self._store_late))
         return dues
-
-    async def _instance(self, queues: dict[str, int] | None = None) -> Oban:
-        pool = await Oban.create_pool(self.dsn, min_size=2, max_size=10)
-        return Oban(pool=pool, queues=queues or {})
-
-    async def _install(self) -> None:
-        pool = await Oban.create_pool(self.dsn)
-        await install(pool)
-        await pool.close()
 
     async def _store(self, number: int) -> None:
         await self._oban.enqueue(_job(number))
