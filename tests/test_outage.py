@@ -83,6 +83,18 @@ def test_an_enqueue_over_a_connection_that_broke_is_our_error_and_then_works(
     oban.stop()
 
 
+def test_a_node_has_the_pool_replace_its_broken_connections(
+    private: embedded.Server, eventually: Callable[..., Any]
+) -> None:
+    with Oban.create_pool(private.dsn(), min_size=3, max_size=3) as pool:
+        pool.wait()
+        with Oban(pool=pool, queues={"default": 1}) as oban:
+            private.restart("immediate")
+            eventually(lambda: pool.get_stats().get("connections_lost", 0) >= 3)
+            for n in range(4):
+                assert oban.enqueue(Count.new({"n": n})).id is not None
+
+
 def test_a_node_ends_in_time_although_postgresql_is_silent(
     private: embedded.Server, tmp_path: Path, eventually: Callable[..., Any]
 ) -> None:

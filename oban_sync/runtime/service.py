@@ -56,6 +56,7 @@ class Service:
         self.process = os.getpid()
         self._config, self._source, self._statements, self._name = config, source, statements, f"oban-{config.name}"
         self._scheduler: Scheduler | None = None
+        self._listened = False  # the notifier thread only
         self._ending = threads.Lock()  # taken once, by who ends what the jobs needed
         self._ended = threads.Event()
         self._watch, self._watchdog = Watch(self._name), Watchdog(self._name)
@@ -296,6 +297,10 @@ class Service:
         return self._scheduler is not None and self._scheduler.probe.deaf
 
     def _look(self) -> None:
+        """Look for what may have been missed while no connection listened."""
+        if self._listened:
+            threads.spawn(f"{self._name}-pool-check", self._source.check)
+        self._listened = True
         self.producers.recheck()
         if self._scheduler is not None:
             self._scheduler.probe.deaf = False

@@ -135,6 +135,13 @@ class Source:
             closing, self._pool = self._pool, _another(self._pool)
             closing.close()
 
+    def check(self) -> None:
+        """Have the pool replace connections that broke, rather than lend each of them once more."""
+        pool = self._pool
+        if pool is not None and not pool.closed:
+            with translated():
+                pool.check()
+
     def leave_to_parent(self) -> None:
         """Forget, in a process that was just forked, what its parent opened."""
         if self._pool is not None:
