@@ -399,6 +399,16 @@ def test_a_job_that_outlives_a_stop_keeps_its_lease_and_is_written(
     eventually(lambda: db.execute("SELECT count(*) FROM oban_producers").fetchone() == (0,))
 
 
+def test_a_job_may_stop_the_node_that_runs_it(
+    dsn: str, do: Callable[..., Job], db: psycopg.Connection, eventually: Any
+) -> None:
+    oban = Oban(dsn=dsn, queues={"default": 1}, shutdown_grace_period=None).start()
+    job = do(lambda job: oban.stop())
+    eventually(lambda: row(db, job, "state::text")[0] == "completed")
+    assert not oban.running
+    eventually(lambda: db.execute("SELECT count(*) FROM oban_producers").fetchone() == (0,))
+
+
 def test_a_missing_schema_gives_one_clear_sentence(empty_dsn: str) -> None:
     with pytest.raises(SchemaMissing, match=r"run `oban-sync install --dsn \.\.\.` first"):
         Oban(dsn=empty_dsn, queues={"default": 1}).start()

@@ -82,7 +82,7 @@ class Service:
         return self._steward is not None and self._steward.leads()
 
     def stop(self, *, grace: float | None, exiting: bool) -> None:
-        """Fetch nothing more, wait for the jobs that run, and end.
+        """Fetch nothing more, wait for the jobs that run, and end. Called by a job, it waits for none.
 
         Args:
             grace: Seconds to wait; None: for ever.
@@ -91,6 +91,8 @@ class Service:
         """
         began = clock.monotonic()
         self._stop_fetching()
+        if current_job() is not None:
+            grace = 0.0
         running = self._join_producers(None if grace is None else began + grace)
         self._report_shutdown(began)
         if not running:
