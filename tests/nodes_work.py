@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import time
+from contextlib import suppress
 
 from psycopg_pool import ConnectionPool
 
@@ -67,3 +68,16 @@ class Killer:
         if job.args["how"] == "exit":
             os._exit(1)
         ctypes.string_at(0)
+
+
+@worker(name="nodes.Deaf", timeout=0.2)
+class Deaf:
+    """Cannot be interrupted."""
+
+    def process(self, job: Job) -> None:
+        while True:
+            with suppress(BaseException):
+                time.sleep(0.01)
+
+    def backoff(self, job: Job) -> float:
+        return 3600

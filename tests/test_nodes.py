@@ -222,3 +222,16 @@ def test_jobs_that_kill_their_process_are_discarded_alone_and_no_job_beside_them
     beside = db.execute("SELECT DISTINCT attempt, max_attempts, meta FROM oban_jobs WHERE worker = 'nodes.Beside'")
     assert beside.fetchall() == [(3, 4, {"rescued": 2})]
     assert last.poll() is None, "no process was lost to a job that ran alone"
+
+
+def test_a_thread_that_was_given_up_does_not_hold_up_the_end_of_a_node(
+    oban: Oban, db: psycopg.Connection, start_node: Callable[..., Node], eventually: Callable[..., Any]
+) -> None:
+    oban.enqueue(nodes_work.Deaf.new())
+    node = start_node("default:1", "--grace", "3600")
+    eventually(lambda: counts(db) == {"retryable": 1})
+    oban.enqueue(nodes_work.Sleep.new({"seconds": 0}))
+    eventually(lambda: counts(db) == {"retryable": 1, "completed": 1})
+    node.send_signal(signal.SIGTERM)
+    assert node.wait(timeout=20) == 0
+    assert counts(db) == {"retryable": 1, "completed": 1}
