@@ -1,0 +1,119 @@
+"""Nodes that are told to stop do so in time, whatever their jobs do."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from oban_sync import Job
+from tests.chaos.counted import Counted
+from tests.chaos.fleet import Fleet, Node
+from tests.chaos.server import Stage, private
+
+WAYS = ("sleeping", "swallowing", "blocked in C")
+GRACE = 1.0
+OVERTIME = 2.0
+
+
+def stop(stage: Stage, directory: Path, *, times: int = 1) -> Iterator[Counted]:
+    """Stop nodes whose jobs do not end, and see who runs these then (R14)."""
+    waits, exits = [], []
+    with Fleet(stage.dsn, directory, queues=f"default:{len(WAYS)}") as fleet:
+        for number in range(times):
+            node = _busy(stage, fleet, number)
+            other = fleet.start(f"other{number}")
+            stage.need(lambda other=other: _up(stage, other))
+            node.send(signal.SIGTERM)
+            exits.append(node.seconds_to_exit(60))
+            at = stage.one("SELECT clock_timestamp()")
+            stage.wait(lambda: stage.unended() == 0, 40)
+            waits += [seconds for (seconds,) in stage.ask(_AGAIN, (at, other.name))]
+            other.kill()
+    fault = f"SIGTERM while jobs are {', '.join(WAYS)}; grace {GRACE:g} s"
+    counts = _exits(exits) | {"jobs handed back": len(waits), "run elsewhere after s": max(waits, default=0.0)}
+    yield _bounded(fault, len(exits), counts, kept=len(waits) == times * len(WAYS) and max(waits, default=99) <= 2)
+
+
+_AGAIN = "SELECT extract(epoch FROM began - %s)::float8 FROM ledger WHERE node = %s"
+
+
+def stop_twice(stage: Stage, directory: Path, *, times: int = 1) -> Iterator[Counted]:
+    """Stop nodes that have all the time they want, and send the signal again (R14)."""
+    exits = []
+    with Fleet(stage.dsn, directory, queues=f"default:{len(WAYS)}") as fleet:
+        for number in range(times):
+            node = _busy(stage, fleet, number, grace=3600)
+            node.send(signal.SIGTERM)
+            stage.need(lambda node=node: not _listens(stage, node), 20)
+            node.send(signal.SIGTERM)
+            exits.append(node.seconds_to_exit(60))
+            stage.ask("TRUNCATE oban_jobs, ledger")
+    yield _bounded("SIGTERM twice; grace 3,600 s", len(exits), _exits(exits, limit=OVERTIME))
+
+
+def stop_in_outage(directory: Path) -> Iterator[Counted]:
+    """Stop a node while PostgreSQL is stopped and answers nobody (R14)."""
+    with private() as stage, Fleet(stage.dsn, directory, queues=f"default:{len(WAYS)}") as fleet:
+        node = _busy(stage, fleet, 0)
+        silenced = [*(pid for (pid,) in stage.ask("SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()"))]
+        for pid in silenced:
+            _signal(pid, signal.SIGSTOP)
+        try:
+            node.send(signal.SIGTERM)
+            exits = [node.seconds_to_exit(60)]
+        finally:
+            for pid in silenced:
+                _signal(pid, signal.SIGCONT)
+    yield _bounded(f"SIGTERM while PostgreSQL is silent; grace {GRACE:g} s", 1, _exits(exits))
+
+
+def stop_holding(stage: Stage, directory: Path) -> Iterator[Counted]:
+    """Stop a node while a C call holds the interpreter, so that not even a handler of signals can run (R14)."""
+    with Fleet(stage.dsn, directory, queues="default:1") as fleet:
+        node = fleet.start("", "", "--grace", str(GRACE))
+        stage.need(lambda: _up(stage, node))
+        stage.enqueue([Job("chaos.Stubborn", args={"way": "holding the interpreter"})])
+        stage.need(lambda: stage.one("SELECT count(*) FROM gates WHERE name = 'holding'"))
+        node.send(signal.SIGTERM)
+        exits = [node.seconds_to_exit(60)]
+    fault = f"SIGTERM while a C call holds the interpreter for some 4 s; grace {GRACE:g} s"
+    yield _bounded(fault, 1, _exits(exits), line="ends with that call, then as above")
+
+
+def _busy(stage: Stage, fleet: Fleet, number: int, grace: float = GRACE) -> Node:
+    """Start a node and give it a job of each way."""
+    node = fleet.start(f"busy{number}", "", "--grace", str(grace))
+    before = stage.one("SELECT count(*) FROM ledger")
+    stage.enqueue(Job("chaos.Stubborn", args={"way": way}) for way in WAYS)
+    stage.need(lambda: stage.one("SELECT count(*) FROM ledger") == before + len(WAYS))
+    return node
+
+
+def _up(stage: Stage, node: Node) -> bool:
+    return bool(stage.one("SELECT count(*) FROM oban_producers WHERE node = %s", (node.name,)))
+
+
+def _listens(stage: Stage, node: Node) -> bool:
+    """Say whether a node still fetches: the connection of its scheduler goes first."""
+    name = f"oban_sync:{node.name}:scheduler"
+    return bool(stage.one("SELECT count(*) FROM pg_stat_activity WHERE application_name = %s", (name,)))
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _exits(exits: list[float | None], limit: float = GRACE + OVERTIME) -> dict[str, float]:
+    known = [seconds for seconds in exits if seconds is not None]
+    in_time = sum(seconds <= limit for seconds in known)
+    return {"exits": len(known), "in time": in_time, "slowest exit s": max(known, default=float("inf"))}
+
+
+def _bounded(fault: str, times: int, counts: dict[str, float], *, kept: bool = True, line: str = "") -> Counted:
+    line = line or f"exit <= grace + {OVERTIME:g} s, jobs handed back run elsewhere <= 2 s"
+    kept = kept and counts["in time"] == times
+    return Counted("R14", "shutdown is bounded", fault, f"{times} times", None, counts, line, kept)

@@ -1,0 +1,23 @@
+"""Timeouts that race with the ends of their jobs hit nobody else (R23)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.scenarios import timeouts
+from tests.chaos.server import Stage
+
+
+@pytest.mark.chaos
+def test_a_racing_timeout_hits_no_other_job(stage: Stage, tmp_path: Path, seed: int) -> None:
+    (found,) = timeouts.race(stage, tmp_path, seed, jobs=300)
+    assert found.kept, found
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+def test_many_racing_timeouts_hit_no_other_job(stage: Stage, tmp_path: Path, seed: int) -> None:
+    (found,) = timeouts.race(stage, tmp_path, seed, jobs=10_000)
+    assert found.kept, found
