@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 
@@ -18,7 +19,11 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = parse(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the measured processes are ended too
+    earlier = [json.loads(path.read_text(encoding="utf-8")) for path in options.joined]
     results = run(options)
+    for one in earlier:
+        results.join(one["rows"])
+        results.note(one["notes"])
     print(report.text(results))
     if options.json is not None:
         report.write_json(results, options.json)

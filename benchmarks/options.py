@@ -15,6 +15,9 @@ SLOW = ("backlog", "snapshot", "memory")
 GROUPS = ("enqueue", "bulk", "drain", "short", "sleep", "mixed", "latency", "scheduled", "idle", *SLOW)
 
 
+_JOIN = "show figures of an earlier --json beside these, where this run does not measure them"
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """The checked command line."""
@@ -28,6 +31,7 @@ class Options:
     cpus: frozenset[int]
     peers: tuple[str, ...]
     venvs: Path
+    joined: tuple[Path, ...]
 
 
 def parse(arguments: list[str] | None = None) -> Options:
@@ -51,6 +55,7 @@ def parse(arguments: list[str] | None = None) -> Options:
         cpus=frozenset(int(cpu) for cpu in found.cpus.split(",") if cpu),
         peers=peers,
         venvs=found.venvs,
+        joined=tuple(found.joined),
     )
 
 
@@ -64,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--scale", type=float, default=1, metavar="FACTOR", help="multiply all sizes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--write", action="store_true", help="write RESULTS.md; a full run does so by itself")
+    parser.add_argument("--join", type=Path, dest="joined", action="append", default=[], metavar="FILE", help=_JOIN)
     parser.add_argument("--dsn", help="measure on this server, as a user that may create databases (embedded)")
     parser.add_argument("--cpus", default="", metavar="0,1", help="pin the measured processes to these CPUs")
     parser.add_argument("--peers", default="", metavar="A,B", help=f"other queues: {', '.join(PEERS)}, or all")

@@ -33,6 +33,7 @@ class SystemSpec:
         variant: What else its `make` is given.
         about: How it is set up, where its name does not say so.
         share: The part of the jobs that it is given where a rate is measured, so that a slow one ends in time.
+        without: Groups of workloads that it is not measured in.
     """
 
     module: str
@@ -41,6 +42,7 @@ class SystemSpec:
     variant: str = ""
     about: str = ""
     share: float = 1.0
+    without: tuple[str, ...] = ()
 
 
 class Agent:

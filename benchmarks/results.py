@@ -92,14 +92,26 @@ class Results:
         """Give what a system reached in a workload; None: it was not measured."""
         return self._found.get((workload, system))
 
+    def join(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Take in rows of an earlier run, as `rows` gave them; a workload that this run measured stays as it is."""
+        measured = {workload for workload, _ in self._found}
+        for row in rows:
+            if row["workload"] not in measured:
+                names = ("group", "workload", "system", "unit", "compared", "jobs")
+                blank = Result(*[row[name] for name in names])
+                for number, value in enumerate(row["runs"]):
+                    self.add(blank, number, value)
+
     def rows(self) -> list[dict[str, Any]]:
         """Give a JSON object for each system in each workload; a ratio is its value divided by the other's."""
         return [
             {
+                "group": result.group,
                 "workload": result.workload,
                 "system": result.system,
                 "value": result.value,
                 "unit": result.unit,
+                "compared": result.compared,
                 "jobs": result.jobs,
                 "ratio_to_ours": self.ratio(result, OURS),
                 "ratio_to_bare": self.ratio(result, BARE),

@@ -111,7 +111,7 @@ def prepared(stack: ExitStack, name: str, spec: SystemSpec, server: Server, cpus
 
 def measure(workload: Workload, systems: Iterable[Subject], rounds: int, results: Results) -> None:
     """Measure one workload. Each round begins with another system, so that none has the better place."""
-    able = [system for system in systems if system.can(*workload.needs)]
+    able = [one for one in systems if one.can(*workload.needs) and workload.group not in one.without]
     for number in range(rounds):
         turn = number % len(able)
         for system in able[turn:] + able[:turn]:

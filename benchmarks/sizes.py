@@ -23,7 +23,7 @@ class Sizes:
     snapshot: int = 100_000
     dead: int = 700_000
     memory: int = 1_000_000
-    idle_seconds: float = 20.0
+    idle_seconds: float = 10.0
     scheduled_seconds: float = 3.0
     snapshot_seconds: float = 3.0
 

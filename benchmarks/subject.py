@@ -33,6 +33,7 @@ class Subject:
         self.server = server
         self.strict = spec.strict
         self.share = spec.share
+        self.without = spec.without
         self._notes = [f"{name}: {spec.about}"] if spec.about else []
         self._spec, self._cpus = spec, cpus
         self._dsn = server.create(name)
