@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol, TypedDict
 
-OPERATIONS = ("install", "empty", "fill", "check", "enqueue", "bulk", "start", "stop", "send", "schedule")
+OPERATIONS = ("install", "empty", "fill", "check", "enqueue", "bulk", "start", "resume", "stop", "send", "schedule")
 
 LaneArgs = Sequence[Any]
 """Arguments of `benchmarks.tally.Lane`."""
@@ -104,6 +104,13 @@ class System(Runner, Protocol):
     def schedule(self, delays: Sequence[float]) -> list[float]:
         """Store jobs due in so many seconds from their call, and give the due times, seconds since 1970."""
         raise NotImplementedError
+
+
+class Pausing(System, Protocol):
+    """A queue that can go on after it was started in mode `paused`."""
+
+    def resume(self) -> None:
+        """Let all processes run jobs that were started so."""
 
 
 def main(module: str, dsn: str, *variant: str) -> None:

@@ -22,6 +22,7 @@ def describe(cpus: frozenset[int]) -> dict[str, str]:
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": _commit(),
         "machine": f"{_cpu_model()}, {usable}, {memory:.0f} GB, {platform.system()} {platform.release()}",
+        "cores": str(len(os.sched_getaffinity(0))),
         "pinned to": ", ".join(map(str, sorted(cpus))) or "nothing",
         "load before": f"{os.getloadavg()[0]:.2f}",
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
@@ -48,6 +49,12 @@ def cpu_of_family(parent: int) -> dict[int, float]:
 def spent(before: dict[int, float], after: dict[int, float]) -> float:
     """Give the CPU seconds between two looks."""
     return sum(max(0.0, seconds - before.get(process, 0.0)) for process, seconds in after.items())
+
+
+def busy() -> float:
+    """Give the CPU seconds of all cores together that were not idle so far, those that a host took away included."""
+    user, nice, system, _, _, *rest = map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:9])
+    return (user + nice + system + sum(rest)) / _TICKS
 
 
 def memory(process: int) -> float:

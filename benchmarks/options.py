@@ -10,7 +10,7 @@ from benchmarks import venvs
 from benchmarks.peers import PEERS
 from benchmarks.sizes import FULL, QUICK, Sizes
 
-SLOW = ("backlog", "snapshot", "memory")
+SLOW = ("backlog", "snapshot", "memory", "scaling")
 """Groups that take minutes by what they are about: a quick run has them only where they are named."""
 GROUPS = ("enqueue", "bulk", "drain", "short", "sleep", "mixed", "latency", "scheduled", "idle", *SLOW)
 

@@ -10,6 +10,7 @@ from benchmarks.remote import SystemSpec
 from benchmarks.results import BARE, OURS, Figures
 from benchmarks.sizes import Sizes
 from benchmarks.subject import Subject
+from benchmarks.workloads import scaling
 from benchmarks.workloads.backlog import backlog
 from benchmarks.workloads.bulk import bulk
 from benchmarks.workloads.drain import drain
@@ -27,6 +28,9 @@ SYSTEMS: dict[str, SystemSpec] = {
     OURS: SystemSpec("benchmarks.systems.ours"),
     BARE: SystemSpec("benchmarks.systems.bare"),
 }
+
+PROCESSES = (1, 2, 4, 8)
+"""How many processes share the jobs where it is measured how a fleet scales."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ class Workload:
 
 def workloads(sizes: Sizes) -> list[Workload]:
     """List all workloads in the order in which they are measured."""
-    return [*_storing(sizes), *_draining(sizes), *_running(sizes), *_waiting(sizes), *_living(sizes)]
+    return [*_storing(sizes), *_draining(sizes), *_running(sizes), *_waiting(sizes), *_living(sizes), *_scaling(sizes)]
 
 
 def _storing(sizes: Sizes) -> list[Workload]:
@@ -125,6 +129,22 @@ def _living(sizes: Sizes) -> list[Workload]:
         Workload("memory", "memory of a node, jobs through it", "MB", ("memory",), through, sizes.memory, False),
         Workload("memory", "memory of an idle node", "MB", ("paused",), at_rest, sizes.memory, False),
     ]
+
+
+def _scaling(sizes: Sizes) -> list[Workload]:
+    thousand = partial(scaling.storing_many, size=1_000)
+    commits = max(10, sizes.latency)
+    return [
+        *(_fleet(processes, processes * sizes.scaling) for processes in PROCESSES),
+        _rate("scaling", "scaling enqueue, one by one", ("send", "resume"), scaling.storing, sizes.enqueue),
+        _rate("scaling", "scaling enqueue, 1,000 a call", ("bulk", "resume"), thousand, sizes.bulk, 1_000),
+        Workload("scaling", "scaling commit", "ms", ("resume",), scaling.commit, commits, compared=False),
+    ]
+
+
+def _fleet(processes: int, jobs: int) -> Workload:
+    drained = partial(scaling.fleet, processes=processes, slots=10)
+    return _rate("scaling", f"scaling drain, {processes} x 10 slots", ("paused", "resume"), drained, jobs)
 
 
 def _rate(

@@ -13,6 +13,8 @@ import psycopg
 QUEUE = "bench"
 NOOP = "benchmarks.Noop"
 BATCH = 10_000
+CHECKS = "benchmarks:checks"
+"""Name of the connections that look at the jobs, whose CPU is not the system's."""
 
 _NOW: LiteralString = "timezone('UTC', clock_timestamp())"
 

@@ -23,6 +23,7 @@ class Sizes:
     snapshot: int = 100_000
     dead: int = 700_000
     memory: int = 1_000_000
+    scaling: int = 20_000
     idle_seconds: float = 10.0
     scheduled_seconds: float = 3.0
     snapshot_seconds: float = 3.0
@@ -57,6 +58,7 @@ QUICK = Sizes(
     snapshot=20_000,
     dead=50_000,
     memory=50_000,
+    scaling=2_000,
     idle_seconds=0.8,
     scheduled_seconds=1.0,
     snapshot_seconds=1.0,

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import psycopg
 
-from benchmarks import mixture, rows
+from benchmarks import mixture, rows, simulation
 from benchmarks.options import GROUPS, SLOW, parse
 from benchmarks.systems import ours_mixed
 from benchmarks.systems.oban_table import Table
 
 ROOT = Path(__file__).parent.parent
-FIELDS = {"workload", "system", "value", "unit", "jobs", "ratio_to_ours", "ratio_to_bare", "runs"}
-RUN = {"short", "sleep", "mixed", "memory"}
+FIELDS = {"group", "workload", "system", "value", "unit", "compared", "jobs", "ratio_to_ours", "ratio_to_bare", "runs"}
+RUN = {"short", "sleep", "mixed", "memory", "scaling"}
 """Groups for systems that run the jobs, which bare SQL does not."""
 
 
@@ -40,6 +40,8 @@ def test_the_slow_workloads_give_rows_where_they_are_named(server_dsn: str, tmp_
     assert found["problems"] == []
     assert groups(found["rows"], "oban_sync") == set(SLOW)
     assert groups(found["rows"], "bare SQL") == set(SLOW) - RUN
+    for costs in simulation.Measured(found).every():
+        assert min(costs.server, costs.python, costs.group, costs.commit, costs.wal) > 0
 
 
 def test_a_tiny_run_leaves_the_stored_results_alone(server_dsn: str, tmp_path: Path) -> None:

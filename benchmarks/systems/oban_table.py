@@ -7,7 +7,7 @@ from typing import ClassVar
 import psycopg
 
 from benchmarks.agent import Checked
-from benchmarks.rows import NOOP, QUEUE, Connection
+from benchmarks.rows import CHECKS, NOOP, QUEUE, Connection
 
 SLEEP = "benchmarks.Sleep"
 SHORT = "benchmarks.Short"
@@ -53,7 +53,7 @@ class Table:
     def connection(self) -> Connection:
         """A connection in autocommit, made when it is asked for."""
         if self._connection is None:
-            self._connection = psycopg.connect(self.dsn, autocommit=True)
+            self._connection = psycopg.connect(self.dsn, autocommit=True, application_name=CHECKS)
         return self._connection
 
     def empty(self) -> None:

@@ -120,6 +120,9 @@ class ObanSync(Table):
         }
         self._oban = Oban(dsn=self.dsn, queues=shapes.get(mode, {QUEUE: slots})).start()
 
+    def resume(self) -> None:
+        self._oban.resume_queue(QUEUE)
+
     def stop(self) -> None:
         self._oban.stop()
 
