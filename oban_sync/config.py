@@ -155,6 +155,19 @@ def text(name: str, value: Any) -> str:
     return value
 
 
+def names(name: str, value: Any) -> list[str]:
+    """Check names: in a list, or in a str with commas.
+
+    Example:
+        >>> names("cron_modules", "shop.mail, shop.tidy")
+        ['shop.mail', 'shop.tidy']
+    """
+    found = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    if not isinstance(found, list):
+        raise ConfigError(f"expected {name} to be names in a list, or with commas, got {value!r}")
+    return [text(name, each) for each in found]
+
+
 def queues(name: str, value: Any) -> dict[str, QueueConfig]:
     """Check queues: `{"default": 10, "mail": {"limit": 5, "paused": True}}` or `"default:10,mail:5"`.
 
@@ -231,6 +244,8 @@ OPTIONS: dict[str, Option] = {
     "refresher": Option(mapping),
     "scheduler": Option(mapping),
     "metrics": Option(mapping_or_false),
+    "cron_modules": Option(names, "OBAN_CRON_MODULES", []),
+    "cron_paths": Option(names, "OBAN_CRON_PATHS", []),
     "pool_min_size": Option(positive_integer, "OBAN_POOL_MIN_SIZE", 1),
     "pool_max_size": Option(positive_integer, "OBAN_POOL_MAX_SIZE", 10),
     "pool_timeout": Option(positive, "OBAN_POOL_TIMEOUT", 30.0),

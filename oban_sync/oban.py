@@ -13,8 +13,10 @@ from typing import Any, Literal, Self, Unpack
 from oban_sync import clock, config, instances, mode, periodic, telemetry
 from oban_sync.errors import ConfigError, JobError
 from oban_sync.job import Job
-from oban_sync.lifecycle import bulk, control, enqueue, inline, query, queues
+from oban_sync.lifecycle import bulk, control, enqueue, explain, inline, overview, query, queues
 from oban_sync.lifecycle.control import Changes
+from oban_sync.lifecycle.finding import Finding
+from oban_sync.lifecycle.overview import Overview
 from oban_sync.lifecycle.query import Filters
 from oban_sync.runtime import threads
 from oban_sync.runtime.announcer import Announcer
@@ -435,6 +437,29 @@ class Oban:
             return control.update(
                 handle, self._statements, chosen, changes, jobs=named, partial=bool(filters), max_bytes=most
             )
+
+    def explain_job(self, job: Job | int, *, conn: Any = None) -> list[Finding]:
+        """Say why a job is not running: each reason with its evidence and what to do, the first matters most.
+
+        Args:
+            job: A job that was enqueued, or its id.
+            conn: As for `enqueue`.
+
+        Raises:
+            JobNotFound: The job is not there.
+        """
+        wanted = query.job_id(job)
+        with self._handle(conn) as handle:
+            return explain.explain(handle, self._statements, wanted)
+
+    def overview(self, *, conn: Any = None) -> Overview:
+        """Say what the cluster does now: jobs by state and queue, nodes with their beats, leaders, the longest runs.
+
+        Args:
+            conn: As for `enqueue`.
+        """
+        with self._handle(conn) as handle:
+            return overview.look(handle, self._statements)
 
     def pause_queue(self, queue: str, *, node: str | None = None, durable: bool = False) -> None:
         """Have a queue fetch nothing more; jobs that run go on.

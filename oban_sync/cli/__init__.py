@@ -4,34 +4,54 @@ from __future__ import annotations
 
 import sys
 from contextlib import closing
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from oban_sync import __version__, schema
 from oban_sync.cli import options
+from oban_sync.cli.cron import cron, schedules
 from oban_sync.cli.demo import demo
-from oban_sync.cli.schedules import schedules
+from oban_sync.cli.explain import explain
+from oban_sync.cli.jobs import jobs
+from oban_sync.cli.queues import queues
 from oban_sync.cli.start import start
-from oban_sync.errors import ObanError
+from oban_sync.cli.status import status, top
+from oban_sync.errors import ConfigError, FilterError, JobError, JobNotFound, ObanError
 from oban_sync.store.connection import Link
+
+FAILED, BAD_INPUT = 1, 2
+"""Exit statuses."""
 
 
 class Commands(click.Group):
-    """Shows our own errors as one line, without a traceback."""
+    """Shows errors of ours, and of the command's own arguments, as one line without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            if "\n" in error.format_message():  # the help of a group that was called without a command
+                raise
+            _fail(error.format_message(), BAD_INPUT)
+        except (ConfigError, FilterError, JobError) as error:
+            _fail(str(error), FAILED if isinstance(error, JobNotFound) else BAD_INPUT)
         except ObanError as error:
-            click.echo(f"oban-sync: {error}", err=True)
-            sys.exit(1)
+            _fail(str(error), FAILED)
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    click.echo(f"oban-sync: {message}", err=True)
+    sys.exit(status)
 
 
 @click.group(cls=Commands)
 def main() -> None:
-    """A blocking job queue on PostgreSQL."""
+    """A blocking job queue on PostgreSQL.
+
+    The exit status is 0 if all went well, 1 if something is wrong, and 2 if what was asked cannot be.
+    """
 
 
 @main.command()
@@ -71,6 +91,5 @@ def _link(found: dict[str, Any]) -> Link:
     return Link(found["dsn"], name="oban_sync:install")
 
 
-main.add_command(demo)
-main.add_command(schedules)
-main.add_command(start)
+for command in (cron, demo, explain, jobs, queues, schedules, start, status, top):
+    main.add_command(command)

@@ -13,9 +13,10 @@ from typing import Any
 
 import click
 
-from oban_sync import __version__
-from oban_sync.cli import options
-from oban_sync.config import pool_options
+from oban_sync import __version__, periodic
+from oban_sync.cli import options, output
+from oban_sync.cli.discover import discover
+from oban_sync.config import default_node, pool_options
 from oban_sync.current import current_job
 from oban_sync.errors import ConfigError
 from oban_sync.oban import Oban
@@ -34,26 +35,43 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 @options.DSN
 @click.option("--queues", help="Queues with their limits: default:10,mail:5; else OBAN_QUEUES or oban.toml.")
 @options.IMPORT
+@options.CRON_MODULES
+@options.CRON_PATHS
 @options.PREFIX
 @click.option("--node", help="Name of this process among all nodes.")
 @click.option("--grace", type=float, help="Seconds that running jobs get at a stop (15).")
+@click.option("--pool-min-size", help="Connections of the pool kept open (1).")
+@click.option("--pool-max-size", help="Most connections of the pool (10).")
 @options.CONFIG
 @click.option("--log-level", type=click.Choice(LEVELS, case_sensitive=False), default="INFO", show_default=True)
-def start(modules: tuple[str, ...], grace: float | None, config: str | None, log_level: str, **given: Any) -> None:
+@click.option("--dry-run", is_flag=True, help="Check options, workers and database, say what would run, and end.")
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run: JSON for programs.")
+def start(
+    modules: tuple[str, ...],
+    grace: float | None,
+    config: str | None,
+    log_level: str,
+    dry_run: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
     """Run queues until SIGTERM or SIGINT.
 
     A first signal stops fetching and waits for running jobs up to the grace period; a second one ends at once. What
     still runs then goes to other nodes.
     """
-    _log_to_stderr(log_level)
+    if as_json and not dry_run:
+        raise ConfigError("expected --json together with --dry-run: what runs logs to stderr")
+    if not dry_run:
+        _log_to_stderr(log_level)
     found = options.load(config, shutdown_grace_period=grace, **given)
     if not found["queues"]:
         raise ConfigError("expected queues to run: pass --queues default:10, set OBAN_QUEUES, or fill oban.toml")
-    import_workers(modules)
-    names = ("name", "node", "prefix", "queues", "shutdown_grace_period", "leadership")
-    parts = ("stager", "lifeline", "notifier", "pruner", "refresher", "scheduler", "metrics")
-    pool = create_pool(found["dsn"], check=found["pool_check"], **pool_options(found))
-    oban = Oban(pool=pool, **{name: found[name] for name in (*names, *parts)})
+    import_workers(modules, found)
+    oban = build(found)
+    if dry_run:
+        _rehearse(found, as_json)
+        return
     signals = Signals()
     oban.start()
     _announce(found)
@@ -61,6 +79,36 @@ def start(modules: tuple[str, ...], grace: float | None, config: str | None, log
     code = 1 if received is signal.SIGINT else 0
     _stop(oban, received.name, found["shutdown_grace_period"], code)
     _leave(code)
+
+
+def build(found: dict[str, Any]) -> Oban:
+    """Make the instance that these options describe; it connects to nothing yet."""
+    names = ("name", "node", "prefix", "queues", "shutdown_grace_period", "leadership")
+    parts = ("stager", "lifeline", "notifier", "pruner", "refresher", "scheduler", "metrics")
+    pool = create_pool(found["dsn"], check=found["pool_check"], **pool_options(found))
+    return Oban(pool=pool, **{name: found[name] for name in (*names, *parts)})
+
+
+def _rehearse(found: dict[str, Any], as_json: bool) -> None:
+    """Look at the database, and say what would run."""
+    schedules = [entry.worker for entry in periodic.every()]
+    database = options.check(found, crons=bool(schedules))
+    would = {
+        "queues": {name: queue.limit for name, queue in found["queues"].items()},
+        "prefix": found["prefix"],
+        "database": database,
+        "node": found["node"] or default_node(),
+        "pool_max_size": found["pool_max_size"],
+        "grace": found["shutdown_grace_period"],
+        "workers": registered(),
+        "periodic": schedules,
+    }
+    if as_json:
+        output.objects([would])
+    else:
+        shown = {name: ", ".join(value) if isinstance(value, list) else value for name, value in would.items()}
+        shown["queues"] = ", ".join(f"{name}:{limit}" for name, limit in would["queues"].items())
+        output.blocks([output.Block("", ("would run", ""), list(shown.items()))])
 
 
 def _stop(oban: Oban, why: str, grace: float | None, code: int) -> None:
@@ -93,22 +141,31 @@ class Signals:
         os.write(self._writer, bytes([number]))
 
 
-def import_workers(modules: Iterable[str]) -> None:
-    """Import what `--import` names, also from the current directory.
+def import_workers(modules: Iterable[str], found: dict[str, Any]) -> None:
+    """Import what `--import`, `--cron-modules` and `--cron-paths` name, also from the current directory.
 
     Raises:
         ConfigError: A module is missing, or none of them defines a worker.
     """
     sys.path.insert(0, os.getcwd())
-    for module in modules:
-        try:
-            importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-                raise
-            raise ConfigError(f"expected --import to name a module, found none called {module}") from None
+    for option, named in (
+        ("--import", modules),
+        ("--cron-modules", found["cron_modules"]),
+        ("--cron-paths", discover(found["cron_paths"])),
+    ):
+        for module in named:
+            _import(option, module)
     if not registered():
         raise ConfigError("expected workers to run, found none: pass --import for each module that defines some")
+
+
+def _import(option: str, module: str) -> None:
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise
+        raise ConfigError(f"expected {option} to name a module, found none called {module}") from None
 
 
 def _announce(found: dict[str, Any]) -> None:

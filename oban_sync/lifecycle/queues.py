@@ -40,6 +40,13 @@ def is_kept_paused(link: Link, statements: Statements, queue: str) -> bool:
     return bool(paused)
 
 
+def kept_paused(handle: Handle, statements: Statements) -> list[str]:
+    """Name the queues that are to be paused wherever they start."""
+    if not _readable(handle, statements):
+        return []
+    return [queue for (queue,) in handle.execute(statements["select_paused_queues"], [])]
+
+
 def _readable(handle: Handle, statements: Statements) -> bool:
     ((readable,),) = handle.execute(statements["select_queues_access"], [])
     return bool(readable)

@@ -1,0 +1,99 @@
+"""What commands print: tables for people, coloured on a terminal where rich is installed, and JSON for programs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+import click
+import orjson
+
+from oban_sync.lifecycle.finding import Finding
+
+MARKS = {"ok": "green", "note": "yellow", "wrong": "red"}
+WIDEST = 60
+"""Most characters of one value in a table."""
+
+
+class Block(NamedTuple):
+    """A table: a title, which may be empty, headings, and rows of values."""
+
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+
+def objects(values: Iterable[Any]) -> None:
+    """Print each value as JSON in a line of its own."""
+    for value in values:
+        click.echo(orjson.dumps(value, default=_plain).decode())
+
+
+def blocks(given: Sequence[Block]) -> None:
+    """Print tables, an empty line between two."""
+    if on_terminal():
+        from rich.console import Console
+
+        Console(highlight=False).print(drawn(given))
+    else:
+        click.echo("\n\n".join(text(block) for block in given))
+
+
+def on_terminal() -> bool:
+    """Whether there is a terminal, and rich to draw on it."""
+    return sys.stdout.isatty() and find_spec("rich") is not None
+
+
+def drawn(given: Sequence[Block]) -> Any:
+    """Give tables as rich draws them."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    tables: list[Any] = []
+    for block in given:
+        table = Table(title=block.title or None, title_justify="left", box=None, header_style="bold", pad_edge=False)
+        for heading in block.headings:
+            table.add_column(heading)
+        for row in block.rows:
+            table.add_row(*(Text(shown(value)) for value in row))
+        tables += [table, Text()]
+    return Group(*tables)
+
+
+def text(block: Block) -> str:
+    """Give a table as lines of text."""
+    rows = [list(block.headings), *([shown(value) for value in row] for row in block.rows)]
+    widths = [max(len(row[at]) for row in rows) for at in range(len(block.headings))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([block.title, *lines] if block.title else lines)
+
+
+def findings(given: Iterable[Finding]) -> None:
+    """Print what was found, what to do about it, and what it rests on."""
+    for finding in given:
+        click.echo(f"{click.style(finding.level, MARKS[finding.level])}: {finding.name}: {finding.says}")
+        if finding.evidence:
+            evidence = ", ".join(f"{name}={shown(value)}" for name, value in finding.evidence.items())
+            click.echo(f"    seen: {evidence}")
+        if finding.advice:
+            click.echo(f"    do: {finding.advice}")
+
+
+def shown(value: Any) -> str:
+    """Write a value in one line, without what a terminal would obey."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.1f}"
+    found = orjson.dumps(value, default=_plain).decode() if isinstance(value, dict | list) else str(value)
+    found = "".join(character if character.isprintable() else " " for character in found)
+    return found if len(found) <= WIDEST else f"{found[: WIDEST - 3]}..."
+
+
+def _plain(value: Any) -> Any:
+    return sorted(value) if isinstance(value, frozenset | set) else str(value)

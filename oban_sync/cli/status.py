@@ -1,0 +1,110 @@
+"""`oban-sync status` and `oban-sync top`: what the cluster does, once or as it goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import click
+
+from oban_sync.cli import options, output
+from oban_sync.cli.output import Block
+from oban_sync.cli.queues import table
+from oban_sync.lifecycle.finding import span
+from oban_sync.lifecycle.overview import Overview
+from oban_sync.oban import Oban
+
+NODE_HEADINGS = ("node", "queue", "limit", "running", "paused", "beat", "runs", "state")
+RUNNING_HEADINGS = ("job", "worker", "queue", "node", "attempt", "runs for")
+
+
+@click.command()
+@options.database
+def status(dsn: str | None, config: str | None, prefix: str | None, as_json: bool) -> None:
+    """Show jobs by state and queue, the nodes with their beats, and who leads."""
+    with options.client(config, dsn=dsn, prefix=prefix) as oban:
+        found = oban.overview()
+    if as_json:
+        output.objects([found])
+    else:
+        output.blocks(_blocks(found))
+
+
+@click.command()
+@click.option("--interval", type=click.FloatRange(min=0.1), default=1.0, show_default=True, help="Seconds of a frame.")
+@click.option("--frames", type=click.IntRange(min=1), help="End after so many; else at Ctrl-C.")
+@options.database
+def top(
+    interval: float, frames: int | None, dsn: str | None, config: str | None, prefix: str | None, as_json: bool
+) -> None:
+    """Show queues, nodes and the jobs that run for longest, again and again, until Ctrl-C."""
+    try:
+        with options.client(config, dsn=dsn, prefix=prefix) as oban:
+            if output.on_terminal() and not as_json:
+                _live(oban, interval, frames)
+            else:
+                _follow(oban, interval, frames, _print_json if as_json else _print)
+    except KeyboardInterrupt:
+        return
+
+
+def _live(oban: Oban, interval: float, frames: int | None) -> None:
+    from rich.live import Live
+
+    with Live(screen=frames is None, auto_refresh=False) as live:
+
+        def draw(found: Overview) -> None:
+            live.update(output.drawn(_frame(found)), refresh=True)
+
+        _follow(oban, interval, frames, draw)
+
+
+def _follow(oban: Oban, interval: float, frames: int | None, draw: Callable[[Overview], None]) -> None:
+    shown = 0
+    while True:
+        draw(oban.overview())
+        shown += 1
+        if shown == frames:
+            return
+        time.sleep(interval)
+
+
+def _print(found: Overview) -> None:
+    output.blocks(_frame(found))
+    click.echo("")
+
+
+def _print_json(found: Overview) -> None:
+    output.objects([found])
+
+
+def _frame(found: Overview) -> list[Block]:
+    rows = [
+        (each.id, each.worker, each.queue, each.node, each.attempt, span(max(each.seconds, 0)))
+        for each in found.running
+    ]
+    return [*_blocks(found), Block("running for longest", RUNNING_HEADINGS, rows)]
+
+
+def _blocks(found: Overview) -> list[Block]:
+    counts = [(state, f"{number:,}{'+' if state in found.at_least else ''}") for state, number in found.counts.items()]
+    nodes = [
+        (
+            *(each.node, each.queue, each.limit, each.running, each.paused, f"{each.beat_seconds:.1f} s ago"),
+            *(
+                "another Oban" if each.version is None else f"oban_sync {each.version}",
+                "silent" if each.silent else "ok",
+            ),
+        )
+        for each in found.nodes
+    ]
+    leaders = [
+        (each.instance, each.node, "expired" if each.expires_seconds < 0 else f"{each.expires_seconds:.1f} s")
+        for each in found.leaders
+    ]
+    return [
+        Block("jobs", ("state", "count"), counts),
+        table(found, "queues"),
+        Block("nodes", NODE_HEADINGS, nodes),
+        Block("leaders", ("instance", "node", "lease"), leaders),
+    ]

@@ -1,0 +1,9 @@
+-- Select who leads as JSON objects, with the seconds until each lease ends.
+-- Locks nothing.
+SELECT CAST(json_build_object(
+  'instance', name,
+  'node', node,
+  'expires_seconds', CAST(extract(epoch FROM expires_at - timezone('UTC', clock_timestamp())) AS float8)
+) AS text)
+FROM {schema}.oban_leaders
+ORDER BY name

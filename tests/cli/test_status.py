@@ -1,0 +1,85 @@
+"""What the cluster does, once and frame by frame."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+
+import orjson
+from psycopg import Connection
+
+from oban_sync import Job, Oban
+from tests.cli.ran import ran, rows
+from tests.cli.test_commands import ROOT
+
+
+def test_status_counts_jobs_and_names_nodes_and_the_leader(dsn: str, eventually: Callable[..., object]) -> None:
+    with Oban(dsn=dsn, queues={"mail": 5}, node="web.1") as oban:
+        oban.enqueue_many(Job("shop.Tidy", queue="night") for _ in range(3))
+        eventually(lambda: oban.is_leader)
+        (found,) = rows(dsn, "status")
+        assert orjson.loads(orjson.dumps(asdict(oban.overview()), default=list)).keys() == found.keys()
+        text = ran(dsn, "status").stdout
+    assert found["counts"]["available"] == 3
+    assert [(node["node"], node["queue"], node["limit"]) for node in found["nodes"]] == [("web.1", "mail", 5)]
+    assert [(leader["node"], leader["instance"]) for leader in found["leaders"]] == [("web.1", "Oban")]
+    jobs, queues, nodes, leaders = text.split("\n\n")
+    assert jobs.splitlines()[:3] == ["jobs", "state      count", "available  3"]
+    assert [line.split()[0] for line in queues.splitlines()] == ["queues", "queue", "mail", "night"]
+    assert nodes.splitlines()[2].split()[-1] == "ok"
+    assert leaders.splitlines()[2].split()[:2] == ["Oban", "web.1"]
+
+
+def test_a_count_that_was_cut_off_is_said_to_be(oban: Oban) -> None:
+    from oban_sync.lifecycle import overview
+
+    oban.enqueue_many(Job("shop.Tidy", queue="night") for _ in range(5))
+    with oban._handle(None) as handle:
+        found = overview.look(handle, oban._statements, most=3)
+    assert (found.counts["available"], found.at_least) == (4, {"available"})
+
+
+def test_a_node_that_fell_silent_is_said_to_have(dsn: str, db: Connection) -> None:
+    db.execute(
+        "INSERT INTO oban_producers (uuid, node, queue, meta, updated_at)"
+        " VALUES (gen_random_uuid(), 'old.1', 'mail', '{}', now() - interval '1 day')"
+    )
+    line = next(line for line in ran(dsn, "status").stdout.splitlines() if line.startswith("old.1"))
+    assert line.split()[-3:] == ["another", "Oban", "silent"]
+
+
+def test_top_shows_so_many_frames(dsn: str, oban: Oban, db: Connection) -> None:
+    job = oban.enqueue(Job("shop.Tidy", queue="night"))
+    db.execute("UPDATE oban_jobs SET state = 'executing', attempted_at = now(), attempted_by = ARRAY['web.1', 'x']")
+    frames = rows(dsn, "top", "--frames", 2, "--interval", 0.1)
+    assert [[each["id"] for each in frame["running"]] for frame in frames] == [[job.id], [job.id]]
+    assert ran(dsn, "top", "--frames", 1).stdout.count("running for longest") == 1
+
+
+def test_top_is_drawn_on_a_terminal_and_ends_with_an_interrupt(dsn: str) -> None:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "oban_sync", "top", "--interval", "0.1", "--dsn", dsn],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "120", "LINES": "60"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+    ) as process:
+        os.close(theirs)
+        seen = b""
+        while b"running for longest" not in seen:
+            seen += os.read(ours, 65_536)
+        process.send_signal(signal.SIGINT)
+        while process.poll() is None:
+            try:
+                os.read(ours, 65_536)
+            except OSError:  # a terminal that nobody writes to any more
+                process.wait(30)
+        assert (process.returncode, process.stderr.read()) == (0, b"")
+    os.close(ours)
+    assert b"\x1b[?1049h" in seen
