@@ -32,6 +32,7 @@ from oban_sync.errors import ArgsError
 
 MAX_DEPTH = 100
 MAX_BYTES = 1_000_000
+_FLAT = frozenset({str, int, bool, type(None)})
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
 _EXACT = 2**53  # above it every float is whole
 
@@ -68,11 +69,13 @@ def encode(value: Any, *, what: str = "args", max_bytes: int = MAX_BYTES) -> byt
     """
     if not isinstance(value, Mapping):
         raise ArgsError(f"expected {what} to be a mapping with str keys, got {_shown(value)}; nothing was written")
-    try:
-        encoded = orjson.dumps(_plain(value, 0))
-    except _Refused as refused:
-        path = what + "".join(reversed(refused.path))
-        raise ArgsError(f"expected {path} to be {refused}; nothing was written") from None
+    encoded = _quickly(value)
+    if encoded is None:
+        try:
+            encoded = orjson.dumps(_plain(value, 0))
+        except _Refused as refused:
+            path = what + "".join(reversed(refused.path))
+            raise ArgsError(f"expected {path} to be {refused}; nothing was written") from None
     if len(encoded) > max_bytes:
         raise ArgsError(
             f"expected {what} of at most {max_bytes:,} bytes as JSON, got {len(encoded):,}; nothing was written"
@@ -96,6 +99,17 @@ def is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _quickly(value: Mapping[str, Any]) -> bytes | None:
+    """Encode a flat dict of text, whole numbers, truth values and None; None: it has to be walked through."""
+    if type(value) is not dict or not _FLAT.issuperset(map(type, value.values())):
+        return None
+    try:
+        encoded = orjson.dumps(value)
+    except TypeError:  # a key that is no text, a number or text that orjson refuses: the walk says which
+        return None
+    return None if b"\\u0000" in encoded else encoded
 
 
 def _plain(value: Any, depth: int) -> Any:

@@ -39,7 +39,7 @@ def copy(jobs: Sequence[Job], handle: Handle, statements: Statements, *, max_byt
         blocks: Iterable[bytes] = _blocks(jobs, ids, now, max_bytes)
         handle.copy(statements["copy_jobs"], blocks if handle.alone else list(blocks))
     for job, id in zip(jobs, ids, strict=True):
-        rows.mark_inserted(job, rows.decided(job, id, now))
+        rows.mark_copied(job, id, now)
     return list(jobs)
 
 

@@ -93,8 +93,12 @@ def copied(job: Job, id: int, now: int, *, max_bytes: int) -> bytes:
     args = codec.encode(job.args, max_bytes=max_bytes)
     if b"\\" in args:
         args = args.replace(b"\\", b"\\\\")
-    meta = codec.encode(job.meta, what="meta", max_bytes=max_bytes).decode() if job.meta else "{}"
-    rest = _rest(meta, tuple(job.tags), job.priority, job.max_attempts, job.attempt, *decided(job, 0, now)[1:])
+    if job.meta or job.tags or job.scheduled_at or job.inserted_at:
+        meta = codec.encode(job.meta, what="meta", max_bytes=max_bytes).decode() if job.meta else "{}"
+        decisions = (meta, tuple(job.tags), *decided(job, 0, now)[1:])
+    else:
+        decisions = ("{}", (), job.state, now, now)
+    rest = _rest(job.priority, job.max_attempts, job.attempt, *decisions)
     return b"%d\t%b\t%b\t%b\n" % (id, _names(job.worker, job.queue), args, rest)
 
 
@@ -105,11 +109,11 @@ def _names(worker: str, queue: str) -> bytes:
 
 @lru_cache(maxsize=64)
 def _rest(
-    meta: str,
-    tags: tuple[str, ...],
     priority: int,
     max_attempts: int,
     attempt: int,
+    meta: str,
+    tags: tuple[str, ...],
     state: str,
     inserted: int,
     scheduled: int,
@@ -130,6 +134,15 @@ def _escaped(text: str) -> str:
 
 def _microseconds(value: datetime, name: str) -> int:
     return (schedule.instant(value, name=name) - _EPOCH) // timedelta(microseconds=1)
+
+
+def mark_copied(job: Job, id: int, now: int) -> None:
+    """Write into a job what `copied` wrote of it."""
+    if job.scheduled_at is None and job.inserted_at is None:
+        job.id = id
+        job.inserted_at = job.scheduled_at = _instant(now)
+    else:
+        mark_inserted(job, decided(job, id, now))
 
 
 def mark_inserted(job: Job, row: tuple[Any, ...]) -> Job:
