@@ -55,7 +55,9 @@ class Measured:
     """
 
     def __init__(self, found: dict[str, Any]) -> None:
-        self._values = {row["workload"]: float(row["value"]) for row in found["rows"] if row["system"] == OURS}
+        rows = {row["workload"]: row for row in found["rows"] if row["system"] == OURS}
+        self._values = {workload: float(row["value"]) for workload, row in rows.items()}
+        self.rounds, self.jobs = len(rows[drained(1)]["runs"]), int(rows[drained(1)]["jobs"])
         self.machine: dict[str, str] = found["machine"]
         self.cores = int(self.machine["cores"])
         self.commit = self._values["scaling commit"] / 1e3
@@ -108,7 +110,8 @@ def prices(measured: Measured) -> Iterator[str]:
     """Give the table of what a job costs."""
     about = measured.machine
     yield f"Measured at commit {about['commit']} on {about['machine']}."
-    yield f"Load before: {about['load before']}. A commit takes {measured.commit * 1e3:.2f} ms."
+    yield f"Medians of {measured.rounds} rounds of {measured.jobs:,} jobs a process."
+    yield f"Load before: {about['load before']}, of other programs. A commit takes {measured.commit * 1e3:.2f} ms."
     yield ""
     yield "| | WAL, bytes | PostgreSQL CPU, us | Python CPU, us | jobs a transaction |"
     yield "|---|---:|---:|---:|---:|"

@@ -87,5 +87,8 @@ def measured() -> dict[str, Any]:
     for workload in (one, *simulation.STORED.values()):
         costs = (1_200, 20, 40, 100) if workload == one else (300, 10, 20, 1_000)
         values |= {f"{workload}: {part}": cost for part, cost in zip(parts, costs, strict=True)}
-    rows = [{"workload": name, "system": "oban_sync", "value": value} for name, value in values.items()]
+    rows = [
+        {"workload": name, "system": "oban_sync", "value": value, "runs": [value], "jobs": 1_000}
+        for name, value in values.items()
+    ]
     return {"rows": rows, "machine": {"machine": "a machine", "cores": "2", "commit": "abc", "load before": "0.1"}}
