@@ -2,9 +2,9 @@
 
 A process goes round three steps with a group of jobs. It runs them, which takes CPU of one core at most, since Python
 runs one thread at a time. Then it has the server write their ends and give it the next group, which takes CPU of the
-server. Then it waits for the commit, which takes none. The first two do not overlap in one process: that is what the
-rate of a process alone shows, where jobs do nothing. Whatever wants CPU of one machine at the same time shares its
-cores equally.
+server. Then it waits for the commit, which takes none. These follow each other: where jobs do nothing they overlap
+little in one process, as its rate alone shows. Whatever wants CPU of one machine at the same time shares its cores
+equally.
 """
 
 from __future__ import annotations
