@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, Unpack
 from oban_sync import clock, config, instances, mode, periodic, telemetry
 from oban_sync.errors import ConfigError, JobError
 from oban_sync.job import Job
-from oban_sync.lifecycle import bulk, control, enqueue, explain, inline, overview, query, queues
+from oban_sync.lifecycle import bulk, control, diagnose, enqueue, explain, inline, overview, query, queues
 from oban_sync.lifecycle.control import Changes
 from oban_sync.lifecycle.finding import Finding
 from oban_sync.lifecycle.overview import Overview
@@ -460,6 +460,34 @@ class Oban:
         """
         with self._handle(conn) as handle:
             return overview.look(handle, self._statements)
+
+    def diagnose(self) -> list[Finding]:
+        """Check the tables, the server and the nodes, and change nothing.
+
+        Returns:
+            What each check found, on what evidence, and what to do.
+
+        Raises:
+            SchemaMissing: The tables are not installed.
+            DatabaseUnavailable: PostgreSQL cannot be reached.
+        """
+        way = self._config.notifier_dsn
+        with (
+            closing(self._source.link("oban_sync:doctor")) as link,
+            closing(self._source.link("oban_sync:doctor-listen", dsn=way)) as ears,
+            self._source.handle() as handle,
+        ):
+            found = diagnose.diagnose(
+                link,
+                ears,
+                handle,
+                self._statements,
+                limits={name: queue.limit for name, queue in self._config.queues.items()},
+                pool_size=self._source.pool_size,
+                direct=way is not None,
+                rescue_after=self._config.rescue_after,
+            )
+            return list(found)
 
     def pause_queue(self, queue: str, *, node: str | None = None, durable: bool = False) -> None:
         """Have a queue fetch nothing more; jobs that run go on.

@@ -12,6 +12,7 @@ from oban_sync import __version__, schema
 from oban_sync.cli import options
 from oban_sync.cli.cron import cron, schedules
 from oban_sync.cli.demo import demo
+from oban_sync.cli.doctor import doctor
 from oban_sync.cli.explain import explain
 from oban_sync.cli.jobs import jobs
 from oban_sync.cli.queues import queues
@@ -91,5 +92,5 @@ def _link(found: dict[str, Any]) -> Link:
     return Link(found["dsn"], name="oban_sync:install")
 
 
-for command in (cron, demo, explain, jobs, queues, schedules, start, status, top):
+for command in (cron, demo, doctor, explain, jobs, queues, schedules, start, status, top):
     main.add_command(command)

@@ -71,13 +71,13 @@ def text(block: Block) -> str:
     return "\n".join([block.title, *lines] if block.title else lines)
 
 
-def findings(given: Iterable[Finding]) -> None:
-    """Print what was found, what to do about it, and what it rests on."""
+def findings(given: Iterable[Finding], *, evidence: bool = True) -> None:
+    """Print what was found, what it rests on if that is wanted, and what to do about it."""
     for finding in given:
         click.echo(f"{click.style(finding.level, MARKS[finding.level])}: {finding.name}: {finding.says}")
-        if finding.evidence:
-            evidence = ", ".join(f"{name}={shown(value)}" for name, value in finding.evidence.items())
-            click.echo(f"    seen: {evidence}")
+        if finding.evidence and evidence:
+            seen = ", ".join(f"{name}={shown(value)}" for name, value in finding.evidence.items())
+            click.echo(f"    seen: {seen}")
         if finding.advice:
             click.echo(f"    do: {finding.advice}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from oban_sync.store.statements import LOCK_CLASS, Statements
 
 VERSIONS = ("v01", "v02", "v03")
 _TURN_SECONDS = 300.0
+_INDEX = re.compile(r"CREATE INDEX CONCURRENTLY IF NOT EXISTS (\w+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,12 @@ class Step:
     def builds_index(self) -> bool:
         """Whether it is a CREATE INDEX CONCURRENTLY."""
         return " CONCURRENTLY " in self.sql
+
+    @property
+    def index(self) -> str | None:
+        """Name of the index that it builds."""
+        found = _INDEX.search(self.sql)
+        return None if found is None else found[1]
 
     def plain(self) -> Step:
         """The same without CONCURRENTLY, for a table without rows or a script in one transaction."""
@@ -88,6 +96,28 @@ def verify(link: Link, statements: Statements, *, crons: bool = False) -> None:
     lacking = link.execute(statements["verify_structure"], {"prefix": statements.prefix, "crons": crons})
     if lacking:
         raise SchemaMissing(missing(lacking[0][0], statements.prefix, link.connect().info.dbname))
+
+
+def version(link: Link, statements: Statements, *, noted: bool) -> int:
+    """Give the newest version of the tables that is installed; 0: none of ours, or nobody noted it."""
+    return int(link.execute(statements["select_schema_version"])[0][0] or 0) if noted else 0
+
+
+def lacking_indexes(link: Link, statements: Statements) -> list[str]:
+    """Name the indexes that the newest version has and these tables have not, neither those nor others like them."""
+    return [
+        name
+        for folder in VERSIONS
+        for step in steps(folder, statements)
+        if (name := step.index) and not _has_index(link, statements, name, step.unless)
+    ]
+
+
+def _has_index(link: Link, statements: Statements, name: str, unless: str | None) -> bool:
+    ((there,),) = link.execute(statements["select_index"], {"name": name})
+    if not there and unless is not None:
+        ((there,),) = link.execute(f"SELECT {unless}")
+    return bool(there)
 
 
 def missing(table: str, prefix: str, database: str | None = None) -> str:

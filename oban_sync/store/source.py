@@ -129,6 +129,11 @@ class Source:
                 self._links = pool_source(self._pool) if self._pool is not None else (str(self._dsn), {})
         return self._links
 
+    @property
+    def pool_size(self) -> int | None:
+        """Most connections of the pool; None: there is an engine instead."""
+        return None if self._pool is None else self._pool.max_size
+
     def close(self) -> None:
         """Close the pool, if it is our own; a later use opens another."""
         if self._owns_pool and self._pool is not None:

@@ -49,7 +49,7 @@ class Statements:
         self.prefix = check_prefix(prefix)
         self.insert_channel = f"{prefix}.oban_insert"
         self.due_channel = f"{prefix}.oban_sync_due"
-        self.probe_channel = f"{prefix}.oban_sync_probe"
+        self.probe_channel = f"{prefix}.oban_probe"
         self.leader_channel = f"{prefix}.oban_leader"
         self.signal_channel = f"{prefix}.oban_signal"
         self._texts = {name: self.render(template) for name, template in _templates().items()}

@@ -1,0 +1,172 @@
+"""The doctor finds what is wrong, says what to do, and has an exit status for it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+import psycopg
+import pytest
+from psycopg import Connection
+from psycopg.conninfo import make_conninfo
+
+from oban_sync import Job, Oban
+from oban_sync.store.statements import OWNER_MARK, Statements
+from tests.cli.ran import ran, rows
+
+NAMES = [
+    *("schema", "indexes", "connections", "rows", "snapshots", "clock", "notify", "pool", "orphans", "foreign"),
+    *("nodes", "leader", "queues"),
+]
+
+
+def checked(dsn: str, *arguments: object, status: int = 0) -> dict[str, dict]:
+    found = rows(dsn, "doctor", *arguments, status=status)
+    assert [row["name"] for row in found] == NAMES
+    return {row["name"]: row for row in found}
+
+
+def add_node(db: Connection, *, meta: str, ago: float = 0, node: str = "old.1") -> str:
+    owner = str(uuid.uuid4())
+    db.execute(
+        "INSERT INTO oban_producers (uuid, name, node, queue, meta, updated_at)"
+        " VALUES (%s, 'Oban', %s, 'mail', %s, timezone('UTC', clock_timestamp()) - make_interval(secs => %s))",
+        (owner, node, meta, ago),
+    )
+    return owner
+
+
+def test_a_healthy_database_with_a_node(dsn: str, eventually: Callable[..., object]) -> None:
+    with Oban(dsn=dsn, queues={"mail": 5}, node="web.1") as oban:
+        eventually(lambda: oban.is_leader)
+        found = checked(dsn, "--queues", "mail:5")
+        lines = ran(dsn, "doctor").stdout.splitlines()
+    assert {row["level"] for row in found.values()} == {"ok"}, found
+    assert found["notify"]["evidence"]["seconds"] < 3
+    assert abs(found["clock"]["evidence"]["ahead_seconds"]) < 1
+    assert found["leader"]["says"] == "web.1 leads Oban"
+    assert found["pool"]["says"] == "5 threads of 1 queue share a pool of 10 connections"
+    assert lines[0] == "ok: schema: the tables have version 3"
+
+
+def test_tables_that_are_missing(empty_dsn: str) -> None:
+    assert "run `oban-sync install --dsn ...` first" in ran(empty_dsn, "doctor", status=1).stderr
+
+
+def test_an_old_version_and_indexes_that_are_gone(dsn: str, db: Connection) -> None:
+    db.execute("DELETE FROM oban_sync_migrations WHERE version = 3")
+    db.execute("DROP INDEX oban_jobs_staging_index")
+    db.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'oban_jobs_completed_at_index'::regclass")
+    found = checked(dsn, status=1)
+    assert (found["schema"]["level"], found["schema"]["says"]) == ("wrong", "the tables have version 2 of 3")
+    assert found["indexes"]["evidence"] == {
+        "missing": ["oban_jobs_staging_index", "oban_jobs_completed_at_index"],
+        "invalid": ['"public".oban_jobs_completed_at_index'],
+    }
+    ran(dsn, "install")
+    found = checked(dsn)
+    assert {found[name]["level"] for name in ("schema", "indexes")} == {"ok"}
+
+
+def test_an_index_of_another_oban_stands_for_ours(dsn: str, db: Connection) -> None:
+    db.execute("CREATE INDEX theirs ON oban_jobs (state, queue, priority, scheduled_at, id)")
+    db.execute("DROP INDEX oban_jobs_available_index, oban_jobs_executing_index")
+    assert checked(dsn)["indexes"]["level"] == "ok"
+
+
+def test_dead_rows_that_nobody_takes_away(dsn: str, db: Connection, oban: Oban, eventually: Callable) -> None:
+    db.execute("ALTER TABLE oban_jobs SET (autovacuum_enabled = false)")
+    oban.enqueue_many(Job("shop.Mail", queue="mail") for _ in range(12_000))
+    db.execute("DELETE FROM oban_jobs")
+    dead = "SELECT n_dead_tup >= 12000 FROM pg_stat_all_tables WHERE relname = 'oban_jobs'"
+    db.execute("SELECT pg_stat_force_next_flush()")
+    eventually(lambda: db.execute(dead).fetchone()[0])
+    found = checked(dsn)["rows"]
+    assert (found["level"], found["evidence"]["dead"] >= 12_000) == ("note", True)
+    assert found["says"].endswith("no vacuum was noted")
+
+
+def test_who_holds_an_old_snapshot(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from oban_sync.lifecycle import health
+
+    monkeypatch.setattr(health, "HELD_SECONDS", (0.0, 0.0))
+    with psycopg.connect(make_conninfo(dsn, application_name="report")) as connection:
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        connection.execute("SELECT 1")
+        found = checked(dsn, status=1)["snapshots"]
+        pid = connection.info.backend_pid
+    assert found["says"].startswith(f"session {pid} of report (idle in transaction) holds a snapshot for ")
+    assert f"pg_terminate_backend({pid})" in found["advice"]
+
+
+def test_notifications_that_do_not_arrive(dsn: str, empty_dsn: str, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from oban_sync.lifecycle import probe
+
+    monkeypatch.setattr(probe, "NOTIFY_SECONDS", 0.1)
+    options = tmp_path / "oban.toml"
+    options.write_text(f"notifier = {{ dsn = {empty_dsn!r} }}\n".replace("'", '"'))
+    found = checked(dsn, "--config", options, status=1)["notify"]
+    assert (found["level"], found["evidence"]["listens_by"]) == ("wrong", "notifier.dsn")
+    assert found["says"] == "LISTEN is dead by notifier.dsn: none arrived in 0.1 s"
+
+
+def test_clocks_that_differ(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from datetime import timedelta
+
+    from oban_sync import clock
+
+    now = clock.now
+    monkeypatch.setattr(clock, "now", lambda: now() - timedelta(minutes=1))
+    found = checked(dsn, status=1)["clock"]
+    assert found["says"].startswith("the clock of this host is 60.0 s behind the database's")
+
+
+def test_a_pool_that_is_small_for_its_threads(dsn: str) -> None:
+    found = checked(dsn, "--queues", "mail:30,default:5")["pool"]
+    assert (found["level"], found["says"]) == ("note", "35 threads of 2 queues share a pool of 10 connections")
+
+
+def test_jobs_of_dead_nodes(dsn: str, db: Connection, oban: Oban) -> None:
+    jobs = oban.enqueue_many(Job("shop.Mail", queue="mail") for _ in range(3))
+    owners = [f"{OWNER_MARK}-0000-8000-8000-000000000001", str(uuid.uuid4()), add_node(db, meta="{}", ago=3600)]
+    for job, owner in zip(jobs, owners, strict=True):
+        db.execute(
+            "UPDATE oban_jobs SET state = 'executing', attempted_at = now(), attempted_by = %s WHERE id = %s",
+            (["old.1", owner], job.id),
+        )
+    found = checked(dsn, status=1)
+    assert found["orphans"]["says"] == "3 jobs of dead nodes wait to be taken back: old.1"
+    assert (found["orphans"]["evidence"]["jobs"], found["orphans"]["evidence"]["unjudged"]) == (3, 1)
+    assert found["nodes"]["says"] == "0 nodes alive, 1 fell silent: old.1"
+
+
+def test_nodes_of_another_oban(dsn: str, db: Connection) -> None:
+    add_node(db, meta='{"local_limit": 5}', node="elixir.1")
+    found = checked(dsn)["foreign"]
+    assert (found["level"], found["evidence"]) == ("note", {"nodes": ["elixir.1"], "queues": ["mail"]})
+    assert "5 min after they began" in found["advice"]
+
+
+def test_nodes_without_locks_or_leader_or_of_two_versions(dsn: str, db: Connection) -> None:
+    add_node(db, meta='{"oban_sync": "1.0"}', node="a")
+    add_node(db, meta='{"oban_sync": "2.0"}', node="b")
+    found = checked(dsn)
+    assert found["nodes"]["says"] == "2 nodes alive, of versions 1.0, 2.0"
+    assert found["leader"]["evidence"] == {"leaders": {}, "without": ["Oban"]}
+    add_node(db, meta='{"oban_sync": "2.0", "locks": false}', node="c")
+    assert checked(dsn)["nodes"]["says"] == "3 nodes alive; 1 without session locks"
+
+
+def test_jobs_that_wait_where_nobody_runs_them(dsn: str, oban: Oban, db: Connection) -> None:
+    oban.enqueue(Job("shop.Mail", queue="mail"))
+    found = checked(dsn, status=1)["queues"]
+    assert (found["says"], found["level"]) == ("jobs wait in queues that no node runs: mail", "wrong")
+    add_node(db, meta='{"oban_sync": "1.0", "paused": true}')
+    assert checked(dsn)["queues"]["says"] == "jobs wait in queues that are paused: mail"
+
+
+def test_every_channel_fits_the_longest_prefix() -> None:
+    statements = Statements("p" * 49)
+    channels = [value for name, value in vars(statements).items() if name.endswith("_channel")]
+    assert len(channels) >= 5
+    assert max(map(len, channels)) <= 63
