@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from oban_sync.pace import HORIZON_SECONDS, MAX_READY, Pace
+from oban_sync.pace import HORIZON_SECONDS, MAX_READY, MAX_READY_BYTES, Alone, Pace
 
 
 def test_nothing_is_held_before_a_run_time_is_known() -> None:
@@ -59,9 +59,28 @@ def test_it_can_be_turned_off() -> None:
 def test_large_args_are_not_held_ready_in_great_number() -> None:
     pace = Pace()
     pace.record(runs=100, seconds=0.001)
-    assert pace.ready(limit=10) == 500
+    assert pace.ready(limit=10) == MAX_READY
     pace.measure(jobs=10, size=10 * 1_000_000)
-    assert pace.ready(limit=10) == 16
+    assert pace.ready(limit=10) == MAX_READY_BYTES // 1_000_000
     for _ in range(50):
         pace.measure(jobs=10, size=1000)
-    assert pace.ready(limit=10) == 500
+    assert pace.ready(limit=10) == MAX_READY
+
+
+def test_one_thread_begins_the_shortest_jobs() -> None:
+    pace = Pace()
+    assert pace.threads(limit=10) == 10  # nothing is known yet
+    pace.record(runs=100, seconds=100 * 1e-5)
+    assert pace.threads(limit=10) == 1
+    pace.record(runs=1, seconds=0.2)
+    assert pace.threads(limit=10) == 10
+
+
+def test_a_thread_alone_is_stuck_where_it_begins_too_few() -> None:
+    alone = Alone()
+    assert not alone.stuck(begun=0, now=1.0)
+    alone.begin(begun=100, now=1.0)
+    assert not alone.stuck(begun=101, now=1.001)
+    assert not alone.stuck(begun=200, now=1.003)
+    assert alone.stuck(begun=201, now=1.006)
+    assert not alone.stuck(begun=201, now=2.0)  # the others help by now

@@ -7,6 +7,7 @@ and a lone job is written at once. A database that does not answer stops the fet
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum, auto
@@ -21,7 +22,7 @@ from oban_sync.lifecycle import ack, fetch, queues, rescue
 from oban_sync.lifecycle.ack import Call
 from oban_sync.lifecycle.outcome import Outcome
 from oban_sync.lifecycle.run import Place, run
-from oban_sync.pace import Pace
+from oban_sync.pace import Alone, Pace
 from oban_sync.runtime import threads
 from oban_sync.runtime.context import House
 from oban_sync.runtime.queue import Queue, Row, Unfinished
@@ -107,7 +108,7 @@ class Producer:
         self._look_at = 0.0  # when to follow a notification; 0: there is none
         self._lacking = 0  # ends of runs until a fetch is worth its round trip
         self._failures = 0
-        self._pace, self._search, self._herd = Pace(options.prefetch), Search(), Herd()
+        self._pace, self._alone, self._search, self._herd = Pace(options.prefetch), Alone(), Search(), Herd()
         self._reconcile_at = clock.monotonic() + RECONCILE_SECONDS
         self.refused = 0
         self.queue = Queue(name, options.limit, partial(run, place=place), self._ended, house)
@@ -177,6 +178,8 @@ class Producer:
             for message in messages:
                 self._obey(message)
             self._maybe_look()
+            if self._alone.stuck(self.queue.begun, clock.monotonic()):
+                self.queue.employ()
             self._maybe_give_back()
             if clock.monotonic() >= self._retry_at:
                 self._guarded_exchange()
@@ -200,14 +203,11 @@ class Producer:
         """Say how long to wait for a message. Waiting that long without one is a reason to look for jobs."""
         if self._failures:
             return max(0.0, self._retry_at - clock.monotonic())
-        until = clock.monotonic() + (self._polling.pause if self._deaf() else self._polling.longest)
-        if self._kept:
-            until = min(until, self._kept_until)
+        until = [clock.monotonic() + (self._polling.pause if self._deaf() else self._polling.longest)]
+        until += [at for at in (self._gather_until, self._look_at, self._kept_until if self._kept else 0.0) if at]
         if self.queue.ready():
-            until = min(until, self._fetched_at + STALL_SECONDS)
-        for at in (self._gather_until, self._look_at):
-            until = min(until, at or until)
-        return max(0.0, until - clock.monotonic())
+            until += [self._fetched_at + STALL_SECONDS, self._alone.check_at or math.inf]
+        return max(0.0, min(until) - clock.monotonic())
 
     def _obey(self, message: Message) -> None:
         if message is Message.ENDED:
@@ -299,7 +299,8 @@ class Producer:
             self._pace.stall()  # mostly last attempts, which are not held ready
         self._fetched_at = clock.monotonic()
         self._learn(rows, found < demand, whole=after is None)
-        self.queue.put(fetch.ordered(rows), lease)
+        self.queue.put(fetch.ordered(rows), lease, self._pace.threads(self.limit))
+        self._alone.begin(self.queue.begun, self._fetched_at)
 
     def _gathering(self) -> bool:
         """Let the ends of short runs wait a moment for more of them, to be written along with the next fetch."""
@@ -339,12 +340,13 @@ class Producer:
         if self.paused or self._stopping or not self._hungry or self._lease() is None or mode.active():
             self._lacking = 0
             return 0, 0
-        in_hand = self.queue.in_hand() + len(self._kept)
-        limit = self.limit
-        free = max(0, limit - in_hand)
-        most = limit + self._pace.ready(limit)
+        limit, in_hand = self.limit, self.queue.in_hand() + len(self._kept)
+        free, most = max(0, limit - in_hand), limit + self._pace.ready(limit)
         self._lacking = most // 2 - (most - in_hand)
-        return free, max(0, most - in_hand) if free or self._lacking <= 0 else 0
+        if not free and self._lacking > 0:
+            return 0, 0
+        # Half of what may be ready is fetched while the other half runs.
+        return free, min(max(0, most - in_hand), max(limit, most // 2))
 
     def _ack_and_fetch(self, fetching: Call) -> list[Row]:
         if not self._unacked:
@@ -385,9 +387,9 @@ class Producer:
             self._kept = written.kept
 
     def _acked(self, written: ack.Written) -> None:
-        outcomes, self._unacked = self._unacked, []
+        delays = [outcome.delay for outcome in self._unacked if outcome.delay is not None]
+        self._unacked = []
         self.refused += written.refused
         self._kept += written.kept
-        delays = [outcome.delay for outcome in outcomes if outcome.delay is not None]
         if delays:
             self._delayed(min(delays))

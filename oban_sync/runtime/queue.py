@@ -67,19 +67,27 @@ class Queue:
         self._busy = 0.0  # seconds that the runs of _outcomes took
         self._crew = Crew(name, limit)
         self._process = os.getpid()
+        self.begun = 0  # rows that a thread has begun; written under _lock
         self.quorum = 1  # written by who is woken
 
-    def put(self, rows: Iterable[Row], lease: int | None) -> None:
-        """Take rows in hand and have threads run them, while the lease is the one under which they were fetched."""
+    def put(self, rows: Iterable[Row], lease: int | None, employ: int | None = None) -> None:
+        """Take rows in hand and have threads run them, while the lease is the one under which they were fetched.
+
+        Args:
+            rows: The rows.
+            lease: That lease.
+            employ: How many threads are enough for now; None: as many as there may be.
+        """
         with self._lock:
             self._ready.extend(rows)
             self._lease = lease
-        self._employ()
+        self.employ(employ)
 
-    def _employ(self) -> None:
+    def employ(self, most: int | None = None) -> None:
+        """Have at most so many threads run what is ready; None: as many as there may be."""
         with self._lock:
             crew = self._crew
-            wanted = min(crew.limit - crew.drains, len(self._ready))
+            wanted = max(0, min((crew.limit if most is None else most) - crew.drains, len(self._ready)))
             crew.drains += wanted
         for submitted in range(wanted):
             try:
@@ -170,7 +178,7 @@ class Queue:
                 return
             retired, self._crew = self._crew, Crew(self._name, limit)
         retired.executor.shutdown(wait=False)
-        self._employ()
+        self.employ()
 
     def close(self) -> None:
         """Let the threads end after what they run; nothing may be put afterwards."""
@@ -184,7 +192,7 @@ class Queue:
             crew, self._crew.stuck = self._crew, 0
             retired, crew.executor = crew.executor, threads.executor(self._name, crew.limit)
         retired.shutdown(wait=False)
-        self._employ()
+        self.employ()
 
     def _drain(self, crew: Crew) -> None:
         begun = self._next(crew, None, None, 0.0)
@@ -211,5 +219,6 @@ class Queue:
                 crew.drains = max(0, crew.drains - 1)  # one that found no thread may run later, uncounted
                 return None
             row = self._ready.popleft()
+            self.begun += 1
             run = self._running[row[0], row[2]] = Run(self, self._house, row, crew)
             return row, run
