@@ -62,7 +62,18 @@ def show(ids: tuple[int, ...], dsn: str | None, config: str | None, prefix: str 
         output.objects(_fields(found[id]) for id in ids)
         return
     for id in ids:
-        output.blocks([Block("", ("field", "value"), list(_fields(found[id]).items()))])
+        _show(found[id])
+
+
+def _show(job: Job) -> None:
+    fields = _fields(job)
+    errors = fields.pop("errors")
+    output.blocks([Block("", ("field", "value"), list(fields.items()), widest=None)])
+    for error in errors:
+        about = error if isinstance(error, dict) else {"error": error}
+        click.echo(f"\nattempt {output.shown(about.get('attempt'))} at {output.shown(about.get('at'))}:")
+        for line in str(about.get("error", "")).splitlines():
+            click.echo(f"    {output.shown(line, None)}")
 
 
 def _changing(name: str, past: str, states: Iterable[str], act: Callable[..., int], text: str) -> None:

@@ -18,11 +18,19 @@ WIDEST = 60
 
 
 class Block(NamedTuple):
-    """A table: a title, which may be empty, headings, and rows of values."""
+    """A table.
+
+    Attributes:
+        title: Stands over it; may be empty.
+        headings: Names of the columns.
+        rows: Values of each row.
+        widest: Most characters of one value; None: all.
+    """
 
     title: str
     headings: Sequence[str]
     rows: Sequence[Sequence[Any]]
+    widest: int | None = WIDEST
 
 
 def objects(values: Iterable[Any]) -> None:
@@ -58,14 +66,14 @@ def drawn(given: Sequence[Block]) -> Any:
         for heading in block.headings:
             table.add_column(heading)
         for row in block.rows:
-            table.add_row(*(Text(shown(value)) for value in row))
+            table.add_row(*(Text(shown(value, block.widest)) for value in row))
         tables += [table, Text()]
     return Group(*tables)
 
 
 def text(block: Block) -> str:
     """Give a table as lines of text."""
-    rows = [list(block.headings), *([shown(value) for value in row] for row in block.rows)]
+    rows = [list(block.headings), *([shown(value, block.widest) for value in row] for row in block.rows)]
     widths = [max(len(row[at]) for row in rows) for at in range(len(block.headings))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([block.title, *lines] if block.title else lines)
@@ -76,13 +84,13 @@ def findings(given: Iterable[Finding], *, evidence: bool = True) -> None:
     for finding in given:
         click.echo(f"{click.style(finding.level, MARKS[finding.level])}: {finding.name}: {finding.says}")
         if finding.evidence and evidence:
-            seen = ", ".join(f"{name}={shown(value)}" for name, value in finding.evidence.items())
+            seen = ", ".join(f"{name}={shown(value, None)}" for name, value in finding.evidence.items())
             click.echo(f"    seen: {seen}")
         if finding.advice:
             click.echo(f"    do: {finding.advice}")
 
 
-def shown(value: Any) -> str:
+def shown(value: Any, widest: int | None = WIDEST) -> str:
     """Write a value in one line, without what a terminal would obey."""
     if value is None:
         return "-"
@@ -92,7 +100,7 @@ def shown(value: Any) -> str:
         return f"{value:.1f}"
     found = orjson.dumps(value, default=_plain).decode() if isinstance(value, dict | list) else str(value)
     found = "".join(character if character.isprintable() else " " for character in found)
-    return found if len(found) <= WIDEST else f"{found[: WIDEST - 3]}..."
+    return found if widest is None or len(found) <= widest else f"{found[: widest - 3]}..."
 
 
 def _plain(value: Any) -> Any:

@@ -108,7 +108,7 @@ def _rehearse(found: dict[str, Any], as_json: bool) -> None:
     else:
         shown = {name: ", ".join(value) if isinstance(value, list) else value for name, value in would.items()}
         shown["queues"] = ", ".join(f"{name}:{limit}" for name, limit in would["queues"].items())
-        output.blocks([output.Block("", ("would run", ""), list(shown.items()))])
+        output.blocks([output.Block("", ("would run", ""), list(shown.items()), widest=None)])
 
 
 def _stop(oban: Oban, why: str, grace: float | None, code: int) -> None:

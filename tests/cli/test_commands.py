@@ -142,3 +142,27 @@ def test_a_password_is_in_no_message(empty_dsn: str, tmp_path: Path) -> None:
     valid = make_conninfo(empty_dsn, password="s3cret", host=str(tmp_path))  # noqa: S106 - the one that is looked for
     for dsn, status in ((valid, 1), ("postgresql://a:s3cret@[bad/x", 2), ("password=s3cret host", 2)):
         assert "s3cret" not in refused(command(*START, "--dsn", dsn), status)
+
+
+def test_a_group_without_a_command_shows_its_help() -> None:
+    done = command("jobs")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "List, show, retry, cancel and delete jobs." in done.stderr
+
+
+def test_shells_complete_commands() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from oban_sync.cli import main; main(prog_name='oban-sync')"],
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "_OBAN_SYNC_COMPLETE": "bash_complete",
+            "COMP_WORDS": "oban-sync queues p",
+            "COMP_CWORD": "2",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("plain,pause\n", "")

@@ -73,6 +73,12 @@ def test_a_job_is_shown_whole(dsn: str, jobs: list[Job]) -> None:
     assert [line.split()[1] for line in lines if line.startswith("worker ")] == ["shop.Mail", "shop.Tidy"]
 
 
+def test_a_job_is_shown_with_its_errors(dsn: str, db: Connection, jobs: list[Job]) -> None:
+    db.execute("""UPDATE oban_jobs SET errors = '[{"attempt": 1, "at": "now", "error": "a\\n  b\\u001b[31m"}]'""")
+    lines = ran(dsn, "jobs", "show", jobs[0].id).stdout.splitlines()
+    assert lines[-4:] == ["", "attempt 1 at now:", "    a", "      b [31m"]
+
+
 def test_a_job_that_is_not_there_is_no_success(dsn: str, jobs: list[Job]) -> None:
     done = ran(dsn, "jobs", "show", jobs[0].id, 999, status=1)
     assert done.stderr == "oban-sync: expected jobs that are there, found none of id 999\n"
