@@ -42,8 +42,14 @@ PING_SECONDS = 3.0
 _DATA_CLASSES = ("22", "23", "54", "P0")  # the last: limits such as the size of an index row, and triggers
 _LOST_PLANS = ("0A000", "26000", "42P05")
 """Refusals of a statement that this session prepared, before a migration or in another session of a pooler's."""
+_OTHERS_PLANS = ("26000", "42P05")
+"""Of these, the ones that come from sharing sessions with others."""
 _AS_TEXT = ("json", "jsonb", "timestamp", "timestamptz")
-_SETTINGS = "SELECT set_config('datestyle', 'ISO, YMD', false), set_config('lock_timeout', %s, false)"
+_SETTINGS = """
+SELECT pooled, set_config('datestyle', 'ISO, YMD', pooled), set_config('lock_timeout', %s, pooled)
+FROM (SELECT pg_backend_pid() <> %s AS pooled) AS way
+"""
+"""For the session; behind a pooler for the transaction only, since others use that session next."""
 
 _pools: weakref.WeakKeyDictionary[ConnectionPool, int] = weakref.WeakKeyDictionary()  # with the process that made it
 
@@ -56,6 +62,10 @@ class Link:
         name: Its `application_name`.
         kwargs: More options of `psycopg.connect`; a `prepare_threshold` of None turns prepared statements off.
         lock_timeout: How long a statement waits for a lock; "0": for ever.
+
+    Attributes:
+        pooled: Whether a pooler such as PgBouncer stands between, as the last connection showed. Then nothing outlives
+            a transaction: no prepared statement, no setting, no session lock.
     """
 
     def __init__(
@@ -70,6 +80,8 @@ class Link:
         self._cursors: list[psycopg.Cursor[Row]] = []
         self._busy_since: float | None = None
         self._inode = 0  # of the connection's socket
+        self._settings: tuple[str, Params] = (_SETTINGS, ())
+        self.pooled = False
 
     def __str__(self) -> str:
         return str(self._kwargs["application_name"])
@@ -88,7 +100,10 @@ class Link:
         if self._connection is None or self._connection.closed:
             with translated():
                 connection = psycopg.connect(self._conninfo, **self._kwargs)
-                connection.execute(_SETTINGS, [self._lock_timeout])
+                self._settings = (_SETTINGS, (self._lock_timeout, connection.info.backend_pid))
+                (self.pooled, *_) = _rows(_text_cursor(connection).execute(*self._settings, prepare=False))[0]
+            if self.pooled:
+                connection.prepare_threshold = None
             self._inode = os.fstat(connection.fileno()).st_ino
             self._connection, self._cursors = connection, [_text_cursor(connection)]
         return self._connection
@@ -100,7 +115,9 @@ class Link:
             DatabaseUnavailable: The connection is gone; the next call makes a new one.
             DatabaseRefused: PostgreSQL refused the statement.
         """
-        with self._guarded():
+        with self._guarded() as connection:
+            if self.pooled:
+                return self._together(connection, [self._settings, (statement, params)])[1]
             return _rows(self._cursors[0].execute(statement, params))
 
     def execute_all(self, calls: Sequence[tuple[str, Params]]) -> list[list[Row]]:
@@ -113,12 +130,18 @@ class Link:
         if len(calls) == 1:
             return [self.execute(*calls[0])]
         with self._guarded() as connection:
-            while len(self._cursors) < len(calls):
-                self._cursors.append(_text_cursor(connection))
-            with connection.pipeline() if psycopg.Pipeline.is_supported() else connection.transaction():
-                for cursor, (statement, params) in zip(self._cursors, calls, strict=False):
-                    cursor.execute(statement, params)
-            return [_rows(cursor) for cursor in self._cursors[: len(calls)]]
+            if self.pooled:
+                return self._together(connection, [self._settings, *calls])[1:]
+            return self._together(connection, calls)
+
+    def _together(self, connection: psycopg.Connection[Row], calls: Sequence[tuple[str, Params]]) -> list[list[Row]]:
+        while len(self._cursors) < len(calls):
+            self._cursors.append(_text_cursor(connection))
+        pipelined = psycopg.Pipeline.is_supported() and not self.pooled  # PgBouncer before 1.21 hangs on its messages
+        with connection.pipeline() if pipelined else connection.transaction():
+            for cursor, (statement, params) in zip(self._cursors, calls, strict=False):
+                cursor.execute(statement, params)
+        return [_rows(cursor) for cursor in self._cursors[: len(calls)]]
 
     @contextmanager
     def transaction(self) -> Iterator[psycopg.Connection[Row]]:
@@ -129,6 +152,8 @@ class Link:
             DatabaseRefused: As for `execute_all`.
         """
         with self._guarded() as connection, connection.transaction():
+            if self.pooled:
+                connection.execute(*self._settings)
             yield connection
 
     def listen(self, channels: Sequence[str]) -> None:
@@ -213,7 +238,10 @@ class Link:
             self.close()
             raise
         except DatabaseRefused as error:
-            if connection.closed or getattr(error.__cause__, "sqlstate", None) in _LOST_PLANS:
+            state = getattr(error.__cause__, "sqlstate", None)
+            if state in _OTHERS_PLANS:
+                self._kwargs["prepare_threshold"] = None
+            if connection.closed or state in _LOST_PLANS:
                 self.close()
             raise
         finally:
@@ -252,10 +280,17 @@ def create_pool(conninfo: str, *, check: bool = False, **options: Any) -> Connec
         **options: More options of `psycopg_pool.ConnectionPool`.
     """
     check_dsn(conninfo)
-    sizes = {"min_size": 1, "max_size": 10, **options}
+    sizes = {"min_size": 1, "max_size": 10, "configure": _prepare_nothing_behind_a_pooler, **options}
     kwargs = {**KEEPALIVE, **sizes.pop("kwargs", {})}
     checking = ConnectionPool.check_connection if check else None
     return closed_at_exit(ConnectionPool(conninfo, kwargs=kwargs, open=False, check=checking, **sizes))
+
+
+def _prepare_nothing_behind_a_pooler(connection: psycopg.Connection[Any]) -> None:
+    """Turn prepared statements off where the next statement may meet another session, which does not know them."""
+    answer = connection.pgconn.exec_(b"SELECT pg_backend_pid()").get_value(0, 0)  # begins no transaction
+    if answer is not None and int(answer) != connection.info.backend_pid:
+        connection.prepare_threshold = None
 
 
 def closed_at_exit(pool: ConnectionPool) -> ConnectionPool:

@@ -79,10 +79,19 @@ class Fleet:
         directory: For their logs.
         module: Defines the workers.
         queues: What each runs where nothing else is said.
+        ledger: Another way to the database, for what jobs write themselves.
     """
 
-    def __init__(self, dsn: str, directory: Path, module: str = "tests.chaos.work", queues: str = "default:10") -> None:
+    def __init__(
+        self,
+        dsn: str,
+        directory: Path,
+        module: str = "tests.chaos.work",
+        queues: str = "default:10",
+        ledger: str | None = None,
+    ) -> None:
         self._dsn, self.directory, self._module, self._queues = dsn, directory, module, queues
+        self._ledger = ledger or dsn
         self.nodes: list[Node] = []
 
     def start(self, name: str = "", queues: str = "", *options: str) -> Node:
@@ -95,7 +104,7 @@ class Fleet:
     def launch(self, name: str, command: list[str], **environment: str) -> Node:
         """Start any program as a node."""
         log = self.directory / f"{len(self.nodes)}-{name}.log"
-        self.nodes.append(Node(name, command, {"CHAOS_DSN": self._dsn, **environment}, log))
+        self.nodes.append(Node(name, command, {"CHAOS_DSN": self._ledger, **environment}, log))
         return self.nodes[-1]
 
     def living(self) -> list[Node]:
