@@ -8,7 +8,7 @@ from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 
-from benchmarks import plot
+from benchmarks import plot, promises
 from benchmarks.goals import UNMEASURED, judge
 from benchmarks.results import BARE, OURS, Result, Results
 
@@ -55,7 +55,8 @@ def markdown(results: Results) -> str:
 
 def write_markdown(results: Results) -> None:
     """Write RESULTS.md, and beside it the picture that it shows."""
-    RESULTS.write_text(markdown(results), encoding="utf-8")
+    before = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else ""
+    RESULTS.write_text(markdown(results) + promises.kept(before), encoding="utf-8")
     PICTURE.write_text(plot.svg(results), encoding="utf-8")
 
 

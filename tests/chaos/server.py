@@ -77,7 +77,7 @@ class Stage:
 
     def states(self) -> dict[str, int]:
         """Count the jobs of each state."""
-        return dict(self.ask("SELECT state::text, count(*) FROM oban_jobs GROUP BY 1"))  # type: ignore[arg-type]
+        return dict(self.ask("SELECT state::text, count(*) FROM oban_jobs GROUP BY 1"))
 
     def unended(self) -> int:
         """Count the jobs that have not ended."""

@@ -8,11 +8,12 @@ import pytest
 
 from tests.chaos.scenarios import killers
 from tests.chaos.server import Stage
+from tests.chaos.sizes import FULL, SHORT
 
 
 @pytest.mark.chaos
 def test_a_job_that_exits_its_process_is_discarded_alone(stage: Stage, tmp_path: Path) -> None:
-    (found,) = killers.killer(stage, tmp_path, "exit", siblings=6)
+    (found,) = killers.killer(stage, tmp_path, "exit", siblings=SHORT.siblings)
     assert found.kept, found
 
 
@@ -20,5 +21,5 @@ def test_a_job_that_exits_its_process_is_discarded_alone(stage: Stage, tmp_path:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("way", ["exit", "crash"])
 def test_a_killer_is_discarded_alone_beside_many(stage: Stage, tmp_path: Path, way: str) -> None:
-    (found,) = killers.killer(stage, tmp_path, way, siblings=50)
+    (found,) = killers.killer(stage, tmp_path, way, siblings=FULL.siblings)
     assert found.kept, found

@@ -8,14 +8,14 @@ import pytest
 
 from tests.chaos.scenarios import poison
 from tests.chaos.server import Stage
+from tests.chaos.sizes import FULL, SHORT
 
 
 @pytest.mark.chaos
 def test_poison_costs_only_itself_and_imports_nothing(stage: Stage, tmp_path: Path, seed: int) -> None:
-    jobs = 200
-    cost, imported = poison.poison(stage, tmp_path, seed, jobs=jobs)
+    cost, imported = poison.poison(stage, tmp_path, seed, jobs=SHORT.poison)
     stopped = ("left executing", "left waiting", "processes ended")
-    assert cost.counts["good completed"] == jobs, cost
+    assert cost.counts["good completed"] == SHORT.poison, cost
     assert [cost.counts[name] for name in stopped] == [0, 0, 0], cost
     assert cost.counts["longest error"] <= poison.CLIPPED, cost
     assert imported.kept, imported
@@ -24,12 +24,12 @@ def test_poison_costs_only_itself_and_imports_nothing(stage: Stage, tmp_path: Pa
 @pytest.mark.nightly
 @pytest.mark.timeout(900)
 def test_much_poison_costs_only_itself(stage: Stage, tmp_path: Path, seed: int) -> None:
-    cost, imported = poison.poison(stage, tmp_path, seed, jobs=10_000)
-    assert cost.counts["good completed"] == 10_000, cost
+    cost, imported = poison.poison(stage, tmp_path, seed, jobs=FULL.poison)
+    assert cost.counts["good completed"] == FULL.poison, cost
     assert imported.kept, imported
 
 
 @pytest.mark.chaos
 def test_an_end_that_cannot_be_stored_costs_only_its_job(stage: Stage, tmp_path: Path) -> None:
-    (found,) = poison.unstorable(stage, tmp_path, jobs=100)
+    (found,) = poison.unstorable(stage, tmp_path, jobs=SHORT.acks)
     assert found.kept, found

@@ -8,11 +8,12 @@ import pytest
 
 from tests.chaos.scenarios import survival
 from tests.chaos.server import Stage
+from tests.chaos.sizes import FULL, SHORT
 
 
 @pytest.mark.chaos
 def test_nothing_is_lost_and_nothing_doubled_in_a_storm(tmp_path: Path, seed: int) -> None:
-    size = survival.Storm(jobs=300, processes=2, kills=2, stops=1, restarts=1, gap=1.0)
+    size = SHORT.storm
     lost, doubled = survival.storm(tmp_path, seed, size)
     assert lost.counts["lost"] == 0, lost
     assert lost.counts["completed"] == size.jobs, lost
@@ -21,17 +22,16 @@ def test_nothing_is_lost_and_nothing_doubled_in_a_storm(tmp_path: Path, seed: in
 
 @pytest.mark.nightly
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", FULL.seeds)
 def test_nothing_is_lost_and_nothing_doubled_in_a_long_storm(tmp_path: Path, seed: int) -> None:
-    size = survival.FULL
-    lost, doubled = survival.storm(tmp_path, seed, size)
+    lost, doubled = survival.storm(tmp_path, seed, FULL.storm)
     assert lost.counts["lost"] == 0, lost
     assert doubled.kept, doubled
 
 
 @pytest.mark.chaos
 def test_orphans_run_again(stage: Stage, tmp_path: Path, seed: int) -> None:
-    for found in survival.orphans(stage, tmp_path, seed, kills=1, lone=1):
+    for found in survival.orphans(stage, tmp_path, seed, kills=SHORT.kills, lone=SHORT.lone):
         assert found.counts["orphans"] > 0, found
         assert found.counts["run again"] == found.counts["orphans"], found
 
@@ -39,5 +39,5 @@ def test_orphans_run_again(stage: Stage, tmp_path: Path, seed: int) -> None:
 @pytest.mark.nightly
 @pytest.mark.timeout(1800)
 def test_orphans_of_many_kills_run_again(stage: Stage, tmp_path: Path, seed: int) -> None:
-    for found in survival.orphans(stage, tmp_path, seed, kills=20, lone=5):
+    for found in survival.orphans(stage, tmp_path, seed, kills=FULL.kills, lone=FULL.lone):
         assert found.counts["run again"] == found.counts["orphans"], found

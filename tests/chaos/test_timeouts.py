@@ -8,16 +8,17 @@ import pytest
 
 from tests.chaos.scenarios import timeouts
 from tests.chaos.server import Stage
+from tests.chaos.sizes import FULL, SHORT
 
 
 @pytest.mark.chaos
 def test_a_racing_timeout_hits_no_other_job(stage: Stage, tmp_path: Path, seed: int) -> None:
-    (found,) = timeouts.race(stage, tmp_path, seed, jobs=300)
+    (found,) = timeouts.race(stage, tmp_path, seed, jobs=SHORT.racing)
     assert found.kept, found
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(900)
 def test_many_racing_timeouts_hit_no_other_job(stage: Stage, tmp_path: Path, seed: int) -> None:
-    (found,) = timeouts.race(stage, tmp_path, seed, jobs=10_000)
+    (found,) = timeouts.race(stage, tmp_path, seed, jobs=FULL.racing)
     assert found.kept, found

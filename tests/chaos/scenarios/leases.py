@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from oban_sync import Job
@@ -17,28 +19,35 @@ OUTCOMES = ("complete", "record", "snooze", "cancel", "error", "transaction")
 FREE_LEASE = 5.0
 
 
-def healthy(directory: Path, *, seconds: float, each: int = 2) -> Iterator[Counted]:
-    """Run long jobs of every way while others watch and PostgreSQL crashes; nobody may take them (R4)."""
+def healthy(directory: Path, seed: int, *, seconds: float, each: int) -> Iterator[Counted]:
+    """Run long jobs of every way while others watch and PostgreSQL crashes; nobody may take them (R4).
+
+    Args:
+        directory: For logs.
+        seed: Draws when PostgreSQL crashes, in the first quarter of the jobs' time.
+        seconds: How long each job runs.
+        each: Jobs of each way.
+    """
     with private() as stage, Fleet(stage.dsn, directory) as fleet:
         runner, *watchers = (fleet.start(queues=queues) for queues in (f"default:{4 * each}", "other:1", "other:1"))
         stage.need(lambda: stage.one("SELECT count(DISTINCT node) FROM oban_producers") == 3)
-        jobs = [Job("chaos.Healthy", args={"way": way, "seconds": seconds}) for way in WAYS for _ in range(each)]
-        jobs = [_shortened(job, seconds) for job in jobs]
+        jobs = [_healthy(way, seconds) for way in WAYS for _ in range(each)]
         stage.enqueue(jobs)
         stage.need(lambda: stage.one("SELECT count(*) FROM ledger") == len(jobs))
+        time.sleep(Random(seed).uniform(0, seconds / 8))
         stage.restart()
         stage.wait(lambda: stage.unended() == 0, seconds * 4 + 60)
-        yield _taken(stage, [runner, *watchers], len(jobs), seconds)
+        yield _taken(stage, [runner, *watchers], seed, len(jobs), seconds)
 
 
-def _shortened(job: Job, seconds: float) -> Job:
-    """Let a call that holds the interpreter last half as long as the others, and not over 8 seconds."""
-    if job.args["way"] == "interpreter":
-        job.args["seconds"] = min(8.0, seconds / 2)
-    return job
+def _healthy(way: str, seconds: float) -> Job:
+    """Make a job; a call that holds the interpreter lasts half as long as the others, and not over 8 seconds."""
+    return Job(
+        "chaos.Healthy", args={"way": way, "seconds": min(8.0, seconds / 2) if way == "interpreter" else seconds}
+    )
 
 
-def _taken(stage: Stage, nodes: Sequence[Node], jobs: int, seconds: float) -> Counted:
+def _taken(stage: Stage, nodes: Sequence[Node], seed: int, jobs: int, seconds: float) -> Counted:
     counts = {
         "jobs": jobs,
         "starts": stage.one("SELECT count(*) FROM ledger"),
@@ -48,19 +57,21 @@ def _taken(stage: Stage, nodes: Sequence[Node], jobs: int, seconds: float) -> Co
     kept = counts["starts"] == counts["completed"] == jobs and counts["rescued"] == 0
     fault = "sleep, load, a C call that holds the interpreter, a held pool connection; PostgreSQL crashes meanwhile"
     sizes = f"{jobs} jobs of {seconds:g} s ({seconds / FREE_LEASE:.1f} leases), {len(nodes)} processes"
-    return Counted("R4", "a healthy job is never rescued", fault, sizes, None, counts, "starts = jobs, rescued 0", kept)
+    return Counted("R4", "a healthy job is never rescued", fault, sizes, seed, counts, "starts = jobs, rescued 0", kept)
 
 
-def lost(stage: Stage, directory: Path, *, each: int, stopped: float | None) -> Iterator[Counted]:
+def lost(stage: Stage, directory: Path, seed: int, *, each: int, stopped: float | None) -> Iterator[Counted]:
     """Stop a node past its lease, let another run its jobs, and let it go on (R5).
 
     Args:
         stage: Where.
         directory: For logs.
+        seed: Draws the order of the outcomes.
         each: Jobs of each outcome.
         stopped: Seconds after which a stopped process has lost its lease; None: end its lease by hand.
     """
     jobs = [Job("chaos.Late", args={"outcome": outcome}) for outcome in OUTCOMES for _ in range(each)]
+    Random(seed).shuffle(jobs)
     with Fleet(stage.dsn, directory, queues=f"default:{len(jobs)}") as fleet:
         first = fleet.start()
         stage.enqueue(jobs)
@@ -78,7 +89,7 @@ def lost(stage: Stage, directory: Path, *, each: int, stopped: float | None) -> 
         stage.wait(lambda: stage.one("SELECT count(*) FROM ledger WHERE ended IS NULL") == 0)
         fenced = len(jobs) - each  # the transaction of a job is refused in the job itself, whose error is then refused
         stage.wait(lambda: first.refused() >= fenced, 20)
-        yield _changed(stage, before, first.refused(), len(jobs), stopped)
+        yield _changed(stage, before, first.refused(), seed, len(jobs), stopped)
 
 
 _END_SESSION = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s"
@@ -90,7 +101,9 @@ def _rows(stage: Stage) -> list[tuple[Any, ...]]:
     return stage.ask(f"SELECT {columns}, discarded_at FROM oban_jobs ORDER BY id")
 
 
-def _changed(stage: Stage, before: list[tuple[Any, ...]], refused: int, jobs: int, stopped: float | None) -> Counted:
+def _changed(
+    stage: Stage, before: list[tuple[Any, ...]], refused: int, seed: int, jobs: int, stopped: float | None
+) -> Counted:
     counts = {
         "jobs": jobs,
         "runs": stage.one("SELECT count(*) FROM ledger"),
@@ -103,4 +116,4 @@ def _changed(stage: Stage, before: list[tuple[Any, ...]], refused: int, jobs: in
     lease = "the end of its lease" if stopped is None else "60 s"
     fault = f"SIGSTOP past {lease}, then SIGCONT, for each of {len(OUTCOMES)} outcomes"
     line = "rows are the second run's, all ends refused"
-    return Counted("R5", "a lost owner changes nothing", fault, f"{jobs} jobs", None, counts, line, kept)
+    return Counted("R5", "a lost owner changes nothing", fault, f"{jobs} jobs", seed, counts, line, kept)

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from oban_sync import Job
@@ -25,7 +26,7 @@ def stop(stage: Stage, directory: Path, *, times: int = 1) -> Iterator[Counted]:
         for number in range(times):
             node = _busy(stage, fleet, number)
             other = fleet.start(f"other{number}")
-            stage.need(lambda other=other: _up(stage, other))
+            stage.need(partial(_up, stage, other))
             node.send(signal.SIGTERM)
             exits.append(node.seconds_to_exit(60))
             at = stage.one("SELECT clock_timestamp()")
@@ -47,7 +48,7 @@ def stop_twice(stage: Stage, directory: Path, *, times: int = 1) -> Iterator[Cou
         for number in range(times):
             node = _busy(stage, fleet, number, grace=3600)
             node.send(signal.SIGTERM)
-            stage.need(lambda node=node: not _listens(stage, node), 20)
+            stage.need(partial(_ended, stage, node), 20)
             node.send(signal.SIGTERM)
             exits.append(node.seconds_to_exit(60))
             stage.ask("TRUNCATE oban_jobs, ledger")
@@ -96,10 +97,10 @@ def _up(stage: Stage, node: Node) -> bool:
     return bool(stage.one("SELECT count(*) FROM oban_producers WHERE node = %s", (node.name,)))
 
 
-def _listens(stage: Stage, node: Node) -> bool:
-    """Say whether a node still fetches: the connection of its scheduler goes first."""
+def _ended(stage: Stage, node: Node) -> bool:
+    """Say whether a node fetches no more: the connection of its scheduler goes first."""
     name = f"oban_sync:{node.name}:scheduler"
-    return bool(stage.one("SELECT count(*) FROM pg_stat_activity WHERE application_name = %s", (name,)))
+    return not stage.one("SELECT count(*) FROM pg_stat_activity WHERE application_name = %s", (name,))
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

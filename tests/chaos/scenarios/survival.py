@@ -31,9 +31,6 @@ class Storm:
         return f"{self.jobs:,} jobs, {self.processes} processes"
 
 
-FULL = Storm(jobs=5_000, processes=4, kills=20, stops=10, restarts=5, longest=0.8)
-
-
 def storm(directory: Path, seed: int, size: Storm) -> Iterator[Counted]:
     """Kill, stop and restart while jobs with effects run (R1, R2)."""
     random = Random(seed)
