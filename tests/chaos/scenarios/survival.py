@@ -85,6 +85,7 @@ def orphans(stage: Stage, directory: Path, seed: int, *, kills: int, lone: int) 
     random = Random(seed)
     waits: list[float] = []
     leaders = 0
+    stage.need(lambda: stage.one(_MATURE))
     with Fleet(stage.dsn, directory, queues="default:50") as fleet:
         for _ in range(3 if kills else 0):
             fleet.start()
@@ -93,15 +94,14 @@ def orphans(stage: Stage, directory: Path, seed: int, *, kills: int, lone: int) 
             victim = random.choice(_holders(stage, fleet))
             leaders += stage.one("SELECT count(*) FROM oban_leaders WHERE node = %s", (victim.name,))
             waits += _orphaned(stage, fleet, victim)
-    yield _again(f"SIGKILL of one of 3 nodes, {leaders} times the leader", kills, seed, waits)
-    waits = []
     with Fleet(stage.dsn, directory, queues="lone:50") as fleet:
         for _ in range(lone):
             node = fleet.start()
             _enqueue_held(stage, fleet, "lone")
             waits += _orphaned(stage, fleet, node)
             fleet.living()[0].kill()
-    yield _again("SIGKILL of a lone node, another started at once", lone, seed, waits)
+    fault = f"{kills} SIGKILL of one of 3 nodes, {leaders} times the leader, and {lone} of a lone node"
+    yield _again(fault, seed, waits)
 
 
 def _enqueue_held(stage: Stage, fleet: Fleet, queue: str = "default") -> None:
@@ -111,6 +111,8 @@ def _enqueue_held(stage: Stage, fleet: Fleet, queue: str = "default") -> None:
     stage.need(lambda: stage.one("SELECT count(*) FROM ledger WHERE job = ANY (%s)", (ids,)) >= len(ids))
 
 
+_MATURE = "SELECT clock_timestamp() > pg_postmaster_start_time() + interval '10 s'"
+"""Nobody is judged in the first seconds of a server, when all beats are old."""
 _UP = "SELECT count(DISTINCT node) FROM oban_producers WHERE node = ANY (%s)"
 _AGAIN = """
 SELECT extract(epoch FROM min(began) - %s)::float8 FROM ledger WHERE job = ANY (%s) AND attempt = 2 GROUP BY job
@@ -133,7 +135,7 @@ def _orphaned(stage: Stage, fleet: Fleet, victim: Node) -> list[float]:
     return waits + [float("inf")] * (len(held) - len(waits))
 
 
-def _again(fault: str, kills: int, seed: int, waits: list[float]) -> Counted:
+def _again(fault: str, seed: int, waits: list[float]) -> Counted:
     counts = {
         "orphans": len(waits),
         "run again": sum(wait < float("inf") for wait in waits),
@@ -142,4 +144,4 @@ def _again(fault: str, kills: int, seed: int, waits: list[float]) -> Counted:
     }
     kept = counts["run again"] == counts["orphans"] and counts["max s"] <= 8 and counts["median s"] <= 5
     line = "all run again, median <= 5 s, max <= 8 s"
-    return Counted("R3", "orphans run again within 8 s", fault, f"{kills} kills", seed, counts, line, kept)
+    return Counted("R3", "orphans run again within 8 s", fault, f"{len(waits)} orphans", seed, counts, line, kept)
