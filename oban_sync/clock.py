@@ -15,6 +15,11 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def computed() -> float:
+    """Read the seconds for which this thread has been computing, not waiting."""
+    return time.thread_time()
+
+
 def monotonic() -> float:
     """Read seconds of the kernel's monotonic clock."""
     return time.clock_gettime(time.CLOCK_MONOTONIC)

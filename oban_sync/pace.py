@@ -13,8 +13,12 @@ MAX_READY_BYTES = 16_000_000
 """Args held ready, in bytes as the database gives them; Python takes several times as much for them."""
 LONG_SECONDS = 0.02
 """Average run above which nothing is held ready."""
-SHORT_SECONDS = 5e-5
-"""Average run below which one thread does as much as many, which would only wait for the interpreter's lock."""
+SHORT_SECONDS = 1e-3
+"""Average run below which one thread alone may do as much as many, which would wait for the interpreter's lock."""
+COMPUTING = 0.4
+"""Share of its time for which a thread alone has to be computing: one that waits for something else needs help."""
+APART_SECONDS = 10.0
+"""Time until a thread is left alone again after that."""
 ALONE_SECONDS, ALONE_JOBS = 0.002, 10
 """One thread that begins fewer jobs in that time is stuck."""
 SMOOTHING = 0.3
@@ -25,16 +29,19 @@ class Alone:
     """Follows one thread that runs short jobs for all: where it meets a longer one, the others are to help.
 
     Attributes:
+        alone: Whether one thread has been alone for longer than it takes the others to leave.
         check_at: When to ask `stuck`, on the monotonic clock; 0: there is no need to.
     """
 
     def __init__(self) -> None:
+        self.alone = False
         self.check_at = 0.0
         self._begun = 0
 
-    def begin(self, begun: int, now: float) -> None:
-        """Take in how many jobs were ever begun when it was given more."""
-        self._begun, self.check_at = begun, now + ALONE_SECONDS
+    def begin(self, begun: int, now: float, *, alone: bool) -> None:
+        """Take in how many jobs were ever begun when more came in, for one thread or for all."""
+        self.alone = alone and self.check_at > 0.0
+        self._begun, self.check_at = begun, now + ALONE_SECONDS if alone else 0.0
 
     def stuck(self, begun: int, now: float) -> bool:
         """Say whether it began too few since it was asked last."""
@@ -64,6 +71,7 @@ class Pace:
         self.most = most
         self._average: float | None = None  # seconds a run
         self._bytes = 0.0  # of a job's args
+        self._apart_until = 0.0
 
     def measure(self, jobs: int, size: int) -> None:
         """Take in that the args of so many jobs had so many bytes together; large ones count at once."""
@@ -76,7 +84,7 @@ class Pace:
         if runs:
             newest = seconds / runs
             held = newest if self._average is None else self._average
-            self._average = held + SMOOTHING * (newest - held)
+            self._average = held + max(SMOOTHING, runs / (runs + 50)) * (newest - held)
 
     def ready(self, limit: int) -> int:
         """Say how many jobs to hold ready for so many threads."""
@@ -85,9 +93,15 @@ class Pace:
         fitting = int(MAX_READY_BYTES / max(self._bytes, 1.0))
         return min(self.most, fitting, int(HORIZON_SECONDS * limit / max(self._average, 1e-6)))
 
-    def threads(self, limit: int) -> int:
+    def judge(self, passed: float, computed: float, now: float) -> None:
+        """Take in for how much of their time threads were computing."""
+        if computed < COMPUTING * passed and now >= self._apart_until:
+            self._apart_until = now + APART_SECONDS
+
+    def threads(self, limit: int, now: float) -> int:
         """Say how many threads to begin with, out of so many."""
-        return 1 if self._average is not None and self._average < SHORT_SECONDS else limit
+        short = self._average is not None and self._average < SHORT_SECONDS
+        return 1 if short and now >= self._apart_until else limit
 
     def stall(self) -> None:
         """Take in that jobs held ready were not begun in time: hold none until runs are short again."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from oban_sync.pace import HORIZON_SECONDS, MAX_READY, MAX_READY_BYTES, Alone, Pace
+from oban_sync.pace import APART_SECONDS, HORIZON_SECONDS, MAX_READY, MAX_READY_BYTES, Alone, Pace
 
 
 def test_nothing_is_held_before_a_run_time_is_known() -> None:
@@ -69,18 +69,42 @@ def test_large_args_are_not_held_ready_in_great_number() -> None:
 
 def test_one_thread_begins_the_shortest_jobs() -> None:
     pace = Pace()
-    assert pace.threads(limit=10) == 10  # nothing is known yet
+    assert pace.threads(limit=10, now=0.0) == 10  # nothing is known yet
     pace.record(runs=100, seconds=100 * 1e-5)
-    assert pace.threads(limit=10) == 1
+    assert pace.threads(limit=10, now=0.0) == 1
     pace.record(runs=1, seconds=0.2)
-    assert pace.threads(limit=10) == 10
+    assert pace.threads(limit=10, now=0.0) == 10
+
+
+def test_a_thread_that_waits_more_than_it_computes_is_helped_for_a_while() -> None:
+    pace = Pace()
+    pace.record(runs=100, seconds=100 * 1e-4)
+    pace.judge(passed=0.01, computed=0.009, now=1.0)
+    assert pace.threads(limit=10, now=1.0) == 1
+    pace.judge(passed=0.01, computed=0.001, now=1.0)
+    assert pace.threads(limit=10, now=1.0) == 10
+    assert pace.threads(limit=10, now=1.0 + APART_SECONDS) == 1
+
+
+def test_a_large_group_counts_for_more_than_a_small_one() -> None:
+    few, many = Pace(), Pace()
+    for pace, runs in ((few, 1), (many, 1000)):
+        pace.record(runs=1, seconds=0.01)
+        pace.record(runs=runs, seconds=runs * 1e-5)
+    assert many.ready(limit=10) > few.ready(limit=10) > 0
 
 
 def test_a_thread_alone_is_stuck_where_it_begins_too_few() -> None:
     alone = Alone()
     assert not alone.stuck(begun=0, now=1.0)
-    alone.begin(begun=100, now=1.0)
+    alone.begin(begun=100, now=1.0, alone=True)
     assert not alone.stuck(begun=101, now=1.001)
     assert not alone.stuck(begun=200, now=1.003)
-    assert alone.stuck(begun=201, now=1.006)
+    alone.begin(begun=200, now=1.004, alone=True)
+    assert alone.alone
+    assert alone.stuck(begun=201, now=1.007)
     assert not alone.stuck(begun=201, now=2.0)  # the others help by now
+    alone.begin(begun=300, now=3.0, alone=True)
+    assert not alone.alone  # they may still be at it
+    alone.begin(begun=400, now=3.1, alone=False)
+    assert not alone.stuck(begun=400, now=4.0)

@@ -37,12 +37,18 @@ def calls(outcomes: Sequence[Outcome], statements: Statements, owner: str) -> li
     rest = [outcome for outcome in outcomes if not outcome.plain]
     found: list[Call] = []
     if plain:
-        params: dict[str, Any] = {"ids": [o.id for o in plain], "attempts": [o.attempt for o in plain], "owner": owner}
+        ids, attempts = _array([o.id for o in plain]), _array([o.attempt for o in plain])
+        params: dict[str, Any] = {"ids": ids, "attempts": attempts, "owner": owner}
         found.append((statements["ack_completed_jobs"], params))
     if rest:
         array = b"[" + b",".join([outcome.encode() for outcome in rest]) + b"]"
         found.append((statements["ack_jobs"], {"outcomes": array.decode(), "owner": owner}))
     return found
+
+
+def _array(numbers: list[int]) -> str:
+    """Write numbers as an array of PostgreSQL's: the driver would ask each for its type."""
+    return f"{{{','.join(map(str, numbers))}}}"
 
 
 def ack(link: Link, outcomes: Sequence[Outcome], statements: Statements, owner: str) -> Written:

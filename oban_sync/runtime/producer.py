@@ -26,7 +26,6 @@ from oban_sync.pace import Alone, Pace
 from oban_sync.runtime import threads
 from oban_sync.runtime.context import House
 from oban_sync.runtime.queue import Queue, Row, Unfinished
-from oban_sync.search import Search
 from oban_sync.store.connection import Link
 from oban_sync.store.statements import Statements
 
@@ -108,7 +107,7 @@ class Producer:
         self._look_at = 0.0  # when to follow a notification; 0: there is none
         self._lacking = 0  # ends of runs until a fetch is worth its round trip
         self._failures = 0
-        self._pace, self._alone, self._search, self._herd = Pace(options.prefetch), Alone(), Search(), Herd()
+        self._pace, self._alone, self._search, self._herd = Pace(options.prefetch), Alone(), search.Search(), Herd()
         self._reconcile_at = clock.monotonic() + RECONCILE_SECONDS
         self.refused = 0
         self.queue = Queue(name, options.limit, partial(run, place=place), self._ended, house)
@@ -216,8 +215,7 @@ class Producer:
             self._look_at = self._look_at or clock.monotonic() + self._herd.delay(random())  # noqa: S311 - no secret
         elif message in (Message.RESUME, Message.SCALE):
             self._hungry = True
-            if message is Message.SCALE:
-                self.queue.resize(self.limit)
+            self.queue.resize(self.limit)
         elif message in (Message.SEARCH, Message.RECHECK):
             self._hungry = True
             self._search.hurry()
@@ -281,14 +279,16 @@ class Producer:
     def _exchange(self) -> None:
         """Write what ended and fetch what there is room for."""
         self._rung, self.queue.quorum = False, 1
-        outcomes, seconds = self.queue.take_outcomes()
-        self._unacked += outcomes
-        self._pace.record(len(outcomes), seconds)
+        taken = self.queue.take()
+        self._unacked += taken.outcomes
+        self._pace.record(len(taken.outcomes), taken.busy)
+        if self._alone.alone:
+            self._pace.judge(taken.passed, taken.computed, clock.monotonic())
         self._maybe_write_kept()
         free, demand = self._demand()
+        if not (demand or self._gathering()):
+            self._ack()
         if not demand:
-            if not self._gathering():
-                self._ack()
             return
         self._gather_until = 0.0
         after, lease = self._search.after(clock.monotonic()), self._lease()
@@ -299,8 +299,9 @@ class Producer:
             self._pace.stall()  # mostly last attempts, which are not held ready
         self._fetched_at = clock.monotonic()
         self._learn(rows, found < demand, whole=after is None)
-        self.queue.put(fetch.ordered(rows), lease, self._pace.threads(self.limit))
-        self._alone.begin(self.queue.begun, self._fetched_at)
+        employed = self._pace.threads(self.limit, self._fetched_at)
+        self.queue.put(fetch.ordered(rows), lease, employed)
+        self._alone.begin(self.queue.begun, self._fetched_at, alone=employed == 1 < self.limit)
 
     def _gathering(self) -> bool:
         """Let the ends of short runs wait a moment for more of them, to be written along with the next fetch."""

@@ -22,6 +22,9 @@ Row = tuple[Any, ...]
 
 logger = logging.getLogger(__name__)
 
+LOOK_RUNS = 50
+"""Runs of a thread after which it looks how much of the time it was computing."""
+
 
 class Crew:
     """The threads that serve a queue at one time; `drains` and `stuck` are written under the queue's lock."""
@@ -39,6 +42,22 @@ class Unfinished(NamedTuple):
     id: int
     attempt: int
     started: bool
+
+
+class Taken(NamedTuple):
+    """What ended, and how the threads spent their time.
+
+    Attributes:
+        outcomes: How runs ended.
+        busy: Seconds that they took together.
+        passed: Seconds for which threads were looked at.
+        computed: Seconds of these for which they were computing.
+    """
+
+    outcomes: list[Outcome]
+    busy: float
+    passed: float
+    computed: float
 
 
 class Queue:
@@ -64,7 +83,7 @@ class Queue:
         self._running: dict[tuple[int, int], Run] = {}  # by (id, attempt): a rescued job may be here twice
         self._outcomes: list[Outcome] = []
         self._lease: int | None = None
-        self._busy = 0.0  # seconds that the runs of _outcomes took
+        self._busy = self._passed = self._computed = 0.0  # what `take` gives of them
         self._crew = Crew(name, limit)
         self._process = os.getpid()
         self.begun = 0  # rows that a thread has begun; written under _lock
@@ -98,15 +117,15 @@ class Queue:
                     crew.drains -= wanted - submitted
                 return
 
-    def take_outcomes(self) -> tuple[list[Outcome], float]:
-        """Give the outcomes that came in since the last call, and the seconds that their runs took together."""
+    def take(self) -> Taken:
+        """Give what came in since the last call."""
         with self._lock:
-            outcomes, self._outcomes = self._outcomes, []
-            busy, self._busy = self._busy, 0.0
+            taken = Taken(self._outcomes, self._busy, self._passed, self._computed)
+            self._outcomes, self._busy, self._passed, self._computed = [], 0.0, 0.0, 0.0
             stuck = self._crew.stuck
         if stuck:
             self._replace_threads()
-        return outcomes, busy
+        return taken
 
     def ready(self) -> int:
         """Count the rows that no thread has begun."""
@@ -196,6 +215,7 @@ class Queue:
 
     def _drain(self, crew: Crew) -> None:
         begun = self._next(crew, None, None, 0.0)
+        looked, computed, runs = clock.monotonic(), clock.computed(), 0
         while begun is not None:
             began = clock.monotonic()
             outcome = self._run(*begun)
@@ -204,6 +224,17 @@ class Queue:
             begun = self._next(crew, begun[1], outcome, clock.monotonic() - began)
             if len(self._outcomes) >= self.quorum or not self._ready:
                 self._wake()
+            runs += 1
+            if runs % LOOK_RUNS == 0:
+                looked, computed = self._account(looked, computed)
+
+    def _account(self, looked: float, computed: float) -> tuple[float, float]:
+        """Take in how much this thread computed since it looked last."""
+        now, sum = clock.monotonic(), clock.computed()
+        with self._lock:
+            self._passed += now - looked
+            self._computed += sum - computed
+        return now, sum
 
     def _next(self, crew: Crew, ended: Run | None, outcome: Outcome | None, seconds: float) -> tuple[Row, Run] | None:
         """Hand an outcome in and take the next row; where there is none, the drain task ends."""

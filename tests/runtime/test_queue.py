@@ -48,7 +48,7 @@ def test_every_row_runs_once_whatever_the_size_of_the_crew(eventually: Eventuall
     for size, first in ((5, 0), (1, 1000), (7, 2000)):
         queue.put(rows(1000, first), 0)
         queue.resize(size)
-    eventually(lambda: outcomes.extend(queue.take_outcomes()[0]) or len(outcomes) == 3000)
+    eventually(lambda: outcomes.extend(queue.take().outcomes) or len(outcomes) == 3000)
     assert sorted(ran) == sorted(outcome.id for outcome in outcomes)
     assert len(set(ran)) == 3000
     assert queue.in_hand() == 0
@@ -75,7 +75,7 @@ def test_a_larger_crew_works_beside_threads_that_are_stuck(eventually: Eventuall
     assert [job.id for job in sorted(queue.running())] == [0, 1]
     release.set()
     eventually(lambda: queue.running() == [])
-    assert sorted(outcome.id for outcome in queue.take_outcomes()[0]) == [0, 1, 10, 11, 12]
+    assert sorted(outcome.id for outcome in queue.take().outcomes) == [0, 1, 10, 11, 12]
     queue.close()
 
 

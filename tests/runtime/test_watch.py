@@ -223,7 +223,7 @@ def test_no_exception_ever_hits_another_job(eventually: Eventually) -> None:
     queue = Queue("test-queue", 4, lambda row, context: run(row, context, place), lambda: None, house)
     queue.put(rows, 0)
     eventually(lambda: queue.in_hand() == 10_000 and not queue.running() and not queue.ready(), timeout=60)
-    outcomes, _ = queue.take_outcomes()
+    outcomes = queue.take().outcomes
     queue.close()
     watch.stop()
     telemetry.detach("racing")

@@ -2,7 +2,7 @@
 -- Locks their rows. The state is compared as text so that the primary key, not an index on state, finds them.
 UPDATE {schema}.oban_jobs AS j
 SET state = 'completed', completed_at = timezone('UTC', clock_timestamp())
-FROM unnest(%(ids)s::bigint[], %(attempts)s::int[]) AS done (id, attempt)
+FROM unnest(CAST(%(ids)s AS bigint[]), CAST(%(attempts)s AS int[])) AS done (id, attempt)
 WHERE
   j.id = done.id
   AND j.attempt = done.attempt
