@@ -103,8 +103,7 @@ class Producer:
         self._hungry, self._notified = True, False
         self._unacked: list[Outcome] = []
         self._kept: list[Outcome] = []  # could not be written while others could; they take up room
-        self._kept_until = self._retry_at = self._fetched_at = self._gather_until = 0.0
-        self._look_at = 0.0  # when to follow a notification; 0: there is none
+        self._kept_until = self._retry_at = self._fetched_at = self._gather_until = self._look_at = 0.0  # 0: no time
         self._lacking = 0  # ends of runs until a fetch is worth its round trip
         self._failures = 0
         self._pace, self._alone, self._search, self._herd = Pace(options.prefetch), Alone(), search.Search(), Herd()
