@@ -231,7 +231,7 @@ class Oban:
         return self.enqueue_many(job, conn=conn)[0]
 
     def enqueue_many(self, jobs_or_first: Iterable[Job] | Job, /, *rest: Job, conn: Any = None) -> list[Job]:
-        """Insert many jobs in one round trip, all of them or none.
+        """Insert many jobs at once, all of them or none; from 1,000 on by COPY, where the connection is psycopg's.
 
         Args:
             jobs_or_first: Jobs in any iterable, or the first of several.
