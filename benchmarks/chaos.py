@@ -16,9 +16,9 @@ import psycopg
 from benchmarks.options import Options
 from benchmarks.servers import Missing
 from oban_sync import embedded, schema
-from tests.chaos import systems
+from tests.chaos import pooler, systems
 from tests.chaos.counted import Counted
-from tests.chaos.scenarios import killers, leases, mixed, poison, shutdown, side_by_side, survival, timeouts
+from tests.chaos.scenarios import killers, leases, mixed, poison, pooled, shutdown, side_by_side, survival, timeouts
 from tests.chaos.server import Stage, stage
 from tests.chaos.sizes import FULL, SHORT, Sizes
 
@@ -70,7 +70,7 @@ def run(options: Options) -> list[Counted]:
         theatre = Theatre(server, Path(directory))
         for promises, group in chain(_alone(theatre, sizes), _with_peer(theatre, sizes, options)):
             if not options.promises or options.promises & promises:
-                found += _together(group)
+                found += [one for one in _together(group) if not options.promises or one.promise in options.promises]
     return found
 
 
@@ -81,6 +81,8 @@ def _alone(theatre: Theatre, sizes: Sizes) -> Iterator[tuple[set[str], list[Scen
         yield {"R1", "R2"}, [partial(survival.storm, theatre.directory(), seed, sizes.storm)]
     for seed in sizes.seeds:
         yield {"R3"}, [play(survival.orphans, seed, kills=sizes.kills, lone=sizes.lone)]
+    if pooler.program() is not None:
+        yield {"R3", "R12"}, [play(pooled.behind, jobs=sizes.pooled, direct=direct) for direct in (True, False)]
     healthy = partial(leases.healthy, seconds=sizes.healthy_seconds, each=sizes.healthy)
     yield {"R4"}, [partial(healthy, theatre.directory(), seed) for seed in sizes.seeds]
     yield {"R5"}, [play(leases.lost, seed, each=sizes.late, stopped=sizes.late_seconds) for seed in sizes.seeds]
@@ -107,6 +109,7 @@ def _with_peer(theatre: Theatre, sizes: Sizes, options: Options) -> Iterator[tup
     both = (peer, systems.OURS)
     yield {"beside"}, [theatre.play(side_by_side.long_job, system) for system in both]
     yield {"beside"}, [theatre.play(side_by_side.imports, system) for system in both]
+    yield {"beside"}, [theatre.play(side_by_side.inputs, system) for system in both]
     for name in side_by_side.CASES:
         yield {"beside"}, [theatre.play(side_by_side.cost, system, name) for system in both]
 

@@ -170,3 +170,12 @@ HOSTILE: tuple[str, ...] = (
     "ﬁle.Ｘ",
 )
 """Names of workers that a row may hold and nobody registered."""
+
+INPUTS: dict[str, Callable[[], dict[str, Any]]] = {
+    "a naive `scheduled_at`": lambda: {"scheduled_at": datetime(2030, 1, 1)},
+    "args that are an array": lambda: {"args": [1, 2]},
+    "args of 30 MB": lambda: {"args": {"x": "x" * 30_000_000}},
+    "NaN in args": lambda: {"args": {"x": float("nan")}},
+    "NUL in args": lambda: {"args": {"x": "\0"}},
+}
+"""Fields of jobs that somebody enqueues and that cannot be meant, by what is wrong with them."""

@@ -67,6 +67,25 @@ async def run(options: dict[str, Any]) -> None:
         await asyncio.Event().wait()
 
 
+async def offer() -> list[str]:
+    """Enqueue what cannot be meant, and name what was accepted."""
+    pool = await Oban.create_pool(os.environ["CHAOS_DSN"])
+    instance, accepted = Oban(pool=pool), []
+    for name, fields in corpus.INPUTS.items():
+        try:
+            await instance.enqueue(Job(worker="chaos.Input", **fields()))
+            accepted.append(name)
+        except Exception as error:
+            sys.stderr.write(f"{name}: {error!r:.200}\n")
+    await pool.close()
+    return accepted
+
+
+def client() -> None:
+    """Print which inputs were accepted."""
+    sys.stdout.write(json.dumps(asyncio.run(offer())))
+
+
 def main() -> None:
     """Run what the command line says."""
     asyncio.run(run(json.loads(sys.argv[1])))

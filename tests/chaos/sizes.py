@@ -26,6 +26,7 @@ class Sizes:
         siblings: Beside a killer, for R8.
         stops: For R14.
         racing: Jobs with timeouts, for R23.
+        pooled: Jobs behind PgBouncer, for R12.
         shared: Short jobs of a mixed fleet, for R25.
         long: Its long jobs.
     """
@@ -43,6 +44,7 @@ class Sizes:
     siblings: int
     stops: int
     racing: int
+    pooled: int
     shared: int
     long: Lengths
 
@@ -61,6 +63,7 @@ SHORT = Sizes(
     siblings=6,
     stops=1,
     racing=300,
+    pooled=20,
     shared=300,
     long=Lengths(ours=7, theirs=7, rescue_after=300),
 )
@@ -78,6 +81,7 @@ FULL = Sizes(
     siblings=50,
     stops=5,
     racing=10_000,
+    pooled=200,
     shared=5_000,
     long=Lengths(ours=130, theirs=70, rescue_after=100),
 )

@@ -9,6 +9,7 @@ import pytest
 from tests.chaos import pooler
 from tests.chaos.scenarios import pooled
 from tests.chaos.server import Stage
+from tests.chaos.sizes import SHORT
 
 pytestmark = pytest.mark.skipif(pooler.program() is None, reason=pooler.MISSING)
 
@@ -16,8 +17,8 @@ pytestmark = pytest.mark.skipif(pooler.program() is None, reason=pooler.MISSING)
 @pytest.mark.chaos
 @pytest.mark.parametrize("direct", [True, False], ids=["with a direct way", "without one"])
 def test_jobs_run_behind_a_pooler(stage: Stage, tmp_path: Path, direct: bool) -> None:
-    started, again = pooled.behind(stage, tmp_path, jobs=20, direct=direct)
-    assert started.counts["completed"] == started.counts["runs"] == 20, started
+    started, again = pooled.behind(stage, tmp_path, jobs=SHORT.pooled, direct=direct)
+    assert started.counts["completed"] == started.counts["runs"] == SHORT.pooled, started
     assert started.counts["errors in the log"] == 0, started
     assert started.counts["warnings that LISTEN is dead"] == (0 if direct else 1), started
     assert again.counts["run again"] == again.counts["orphans"] == 6, again

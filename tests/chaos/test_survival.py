@@ -17,7 +17,8 @@ def test_nothing_is_lost_and_nothing_doubled_in_a_storm(tmp_path: Path, seed: in
     lost, doubled = survival.storm(tmp_path, seed, size)
     assert lost.counts["lost"] == 0, lost
     assert lost.counts["completed"] == size.jobs, lost
-    assert doubled.counts == {"effects": size.jobs, "missing or doubled": 0}, doubled
+    assert doubled.counts["effects"] == doubled.counts["jobs"] > 0, doubled
+    assert doubled.counts["missing or doubled"] == 0, doubled
 
 
 @pytest.mark.nightly

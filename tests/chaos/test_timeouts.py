@@ -14,11 +14,13 @@ from tests.chaos.sizes import FULL, SHORT
 @pytest.mark.chaos
 def test_a_racing_timeout_hits_no_other_job(stage: Stage, tmp_path: Path, seed: int) -> None:
     (found,) = timeouts.race(stage, tmp_path, seed, jobs=SHORT.racing)
-    assert found.kept, found
+    assert found.counts["in time"] + found.counts["timed out"] == found.counts["others completed"], found
+    assert (found.counts["others completed"], found.counts["others hit"]) == (SHORT.racing, 0), found
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(900)
 def test_many_racing_timeouts_hit_no_other_job(stage: Stage, tmp_path: Path, seed: int) -> None:
     (found,) = timeouts.race(stage, tmp_path, seed, jobs=FULL.racing)
-    assert found.kept, found
+    assert found.counts["in time"] + found.counts["timed out"] == found.counts["others completed"], found
+    assert (found.counts["others completed"], found.counts["others hit"]) == (FULL.racing, 0), found

@@ -15,18 +15,35 @@ from oban_sync import Cancel, Job, Record, Snooze, worker
 from tests.chaos import ledger
 
 
-@worker(name="chaos.Effect")
-class Effect:
-    """Has one effect, in the transaction that completes it."""
+def _fail(_: Job) -> None:
+    raise ValueError("of the first run")
 
-    def process(self, job: Job) -> None:
+
+def _transact(job: Job) -> None:
+    with job.transaction() as connection:
+        connection.execute(ledger.EFFECT, (job.id, job.attempt))
+
+
+@worker(name="chaos.Stormy")
+class Stormy:
+    """Ends in the way that its args name, as completed in the end."""
+
+    def process(self, job: Job) -> Any:
         with ledger.entered(job):
             time.sleep(job.args["seconds"])
-            with job.transaction() as connection:
-                connection.execute(ledger.EFFECT, (job.id, job.attempt))
+            return STORMY[job.args["end"]](job)
 
     def backoff(self, job: Job) -> float:
         return 0.5
+
+
+STORMY: dict[str, Callable[[Job], Any]] = {
+    "transaction": _transact,
+    "complete": lambda _: None,
+    "record": lambda job: Record(job.id),
+    "snooze": lambda job: None if job.meta.get("snoozed") else Snooze(0.5),
+    "error": lambda job: _fail(job) if job.attempt == 1 else None,
+}
 
 
 @worker(name="chaos.Orphan")
@@ -102,15 +119,6 @@ class Late:
 
     def backoff(self, job: Job) -> float:
         return 3600.0
-
-
-def _fail(_: Job) -> None:
-    raise ValueError("of the first run")
-
-
-def _transact(job: Job) -> None:
-    with job.transaction() as connection:
-        connection.execute(ledger.EFFECT, (job.id, job.attempt))
 
 
 OUTCOMES: dict[str, Callable[[Job], Any]] = {

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from oban_sync import Job
+from oban_sync.errors import JobError
 from tests.chaos import corpus
 from tests.chaos.counted import Counted
 from tests.chaos.fleet import Fleet, Node
@@ -142,6 +146,41 @@ def imports(stage: Stage, directory: Path, system: System) -> Iterator[Counted]:
     counts = {"modules imported": found}
     name = "a row's worker is `tests.chaos.trap.Trap`, a module that nobody imported"
     yield Counted("beside", name, "", "1 row", None, counts, "0", found == 0, system.name)
+
+
+def inputs(stage: Stage, directory: Path, system: System) -> Iterator[Counted]:
+    """Enqueue what cannot be meant, and count what is accepted and stored."""
+    accepted = _offered(stage, system, directory)
+    for name in corpus.INPUTS:
+        counts = {"accepted": int(name in accepted)}
+        yield Counted(
+            "beside",
+            f"a job is enqueued with {name}",
+            "",
+            "1 job",
+            None,
+            counts,
+            "0",
+            name not in accepted,
+            system.name,
+        )
+
+
+def _offered(stage: Stage, system: System, directory: Path) -> list[str]:
+    if system.python is None:
+        return [name for name, fields in corpus.INPUTS.items() if _accepted(stage, fields())]
+    with Fleet(stage.dsn, directory) as fleet:
+        node = fleet.launch("client", [system.python, "-c", "from tests.chaos.peer_node import client; client()"])
+        node.process.wait(60)
+        found: list[str] = json.loads(node.log().splitlines()[-1])
+        return found
+
+
+def _accepted(stage: Stage, fields: dict[str, Any]) -> bool:
+    try:
+        return bool(stage.enqueue([Job("chaos.Input", **fields)]))
+    except JobError:
+        return False
 
 
 def _ready(stage: Stage, fleet: Fleet, system: System) -> Node:
