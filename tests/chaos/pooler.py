@@ -89,9 +89,14 @@ def _account(host: str, port: int) -> tuple[int, int]:
 def _start(folder: Path, account: tuple[int, int]) -> subprocess.Popen[bytes]:
     found = program()
     assert found is not None, MISSING
-    user = {"user": account[0], "group": account[1], "extra_groups": []} if os.getuid() == 0 else {}
+    root = os.getuid() == 0
     return subprocess.Popen(
-        [found, "-q", str(folder / "ini")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **user
+        [found, "-q", str(folder / "ini")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        user=account[0] if root else None,
+        group=account[1] if root else None,
+        extra_groups=[] if root else None,
     )
 
 
