@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -88,10 +90,28 @@ class Stage:
         assert self._server is not None, "this scenario needs a server of its own"
         self._server.restart("immediate")
 
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Have PostgreSQL, and all that serves others, answer nobody for the block."""
+        assert self._server is not None, "this scenario needs a server of its own"
+        others = self.ask("SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+        stopped = [self._server.pid, *(pid for (pid,) in others)]
+        _send(stopped, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            _send(stopped, signal.SIGCONT)
+
     def close(self) -> None:
         self._oban.stop()
         if self._connection is not None:
             self._connection.close()
+
+
+def _send(processes: Iterable[int], number: signal.Signals) -> None:
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.kill(process, number)
 
 
 @contextmanager

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -59,15 +57,9 @@ def stop_in_outage(directory: Path) -> Iterator[Counted]:
     """Stop a node while PostgreSQL is stopped and answers nobody (R14)."""
     with private() as stage, Fleet(stage.dsn, directory, queues=f"default:{len(WAYS)}") as fleet:
         node = _busy(stage, fleet, 0)
-        silenced = [*(pid for (pid,) in stage.ask("SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()"))]
-        for pid in silenced:
-            _signal(pid, signal.SIGSTOP)
-        try:
+        with stage.silent():
             node.send(signal.SIGTERM)
             exits = [node.seconds_to_exit(60)]
-        finally:
-            for pid in silenced:
-                _signal(pid, signal.SIGCONT)
     yield _bounded(f"SIGTERM while PostgreSQL is silent; grace {GRACE:g} s", 1, _exits(exits))
 
 
@@ -101,11 +93,6 @@ def _ended(stage: Stage, node: Node) -> bool:
     """Say whether a node fetches no more: the connection of its scheduler goes first."""
     name = f"oban_sync:{node.name}:scheduler"
     return not stage.one("SELECT count(*) FROM pg_stat_activity WHERE application_name = %s", (name,))
-
-
-def _signal(pid: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, number)
 
 
 def _exits(exits: list[float | None], limit: float = GRACE + OVERTIME) -> dict[str, float]:
