@@ -20,11 +20,18 @@ class Unshowable(Exception):
     __repr__ = __str__
 
 
-class Unshowable2(Exception):
+class Wordless(Exception):
     """Says something that is no text."""
 
     def __str__(self) -> Any:
         return 7
+
+
+class Rotten(Exception):
+    """Raises wherever its cause, its notes or its traceback are looked for."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise SystemExit(name)
 
 
 class Endless(Exception):
@@ -62,6 +69,16 @@ def _deep(_: Any) -> Any:
     return _deep(_)
 
 
+def _noted(_: Any) -> Any:
+    error = ValueError("noted")
+    error.__notes__ = [Lying(), 7, "\0"]  # type: ignore[list-item]
+    raise error
+
+
+def _misplaced(_: Any) -> Any:
+    exec(compile("raise ValueError('misplaced')", "\udcff\n.py", "exec"))  # noqa: S102 - the only way to such a name
+
+
 def _chained(_: Any) -> Any:
     first, second = ValueError("first"), ValueError("second")
     first.__cause__, second.__cause__ = second, first
@@ -95,6 +112,12 @@ ENDS: dict[str, Callable[[Any], Any]] = {
     "Record of NUL": lambda queue: queue.Record("\0\ud800"),
     "Record of itself": lambda queue: queue.Record(_cycle()),
     "an object that raises": lambda _: Lying(),
+    "Snooze of a text": lambda queue: queue.Snooze("soon"),
+    "Cancel(None)": lambda queue: queue.Cancel(None),
+    "Record over its limit": lambda queue: queue.Record("x" * 100, limit=10),
+    "a coroutine": lambda _: _coroutine(),
+    "an integer of 5,000 digits": lambda _: 10**4999,
+    "a class": lambda queue: queue.Snooze,
     "a generator": lambda _: (n for n in range(3)),
 }
 """What jobs return, by name."""
@@ -111,8 +134,11 @@ ERRORS: dict[str, Callable[[Any], Any]] = {
     "MemoryError": raising(MemoryError),
     "BaseException": raising(BaseException),
     "__str__ that raises": raising(Unshowable),
-    "__str__ that gives a number": raising(Unshowable2),
+    "__str__ that gives a number": raising(Wordless),
     "__str__ that exits": raising(Endless),
+    "attributes that raise": raising(Rotten),
+    "notes that are none": _noted,
+    "a file's name with a lone surrogate": _misplaced,
     "endless recursion": _deep,
     "a circle of causes": _chained,
     "200 nested groups": raising(_group),
@@ -139,6 +165,12 @@ ROWS: dict[str, dict[str, str]] = {
     "args that are null": {"args": "null"},
     "meta that is an array": {"meta": "[1]"},
     "meta with counters that are none": {"meta": json.dumps({"snoozed": "x", "rescued": [], "unknown_worker": {}})},
+    "meta that is null": {"meta": "null"},
+    "meta that is a number": {"meta": "7"},
+    "a request to cancel at no time": {"meta": json.dumps({"cancel_attempted_at": "9999-soon"})},
+    "errors that are an object, on a second attempt": {"errors": '{"a": 1}', "attempt": "1"},
+    "errors that are null, on a second attempt": {"errors": "null", "attempt": "1"},
+    "a worker's name of 100,000 letters": {"worker": "x" * 100_000},
     "inserted_at in infinity": {"inserted_at": "infinity"},
     "inserted_at before Christ": {"inserted_at": "0044-03-15 BC"},
     "scheduled_at before Christ": {"scheduled_at": "0044-03-15 BC"},
