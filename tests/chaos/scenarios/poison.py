@@ -111,8 +111,11 @@ _TYPES = {
 }
 
 
+_LISTED = "CASE WHEN jsonb_typeof(errors) = 'array' THEN errors ELSE '[]' END"
+
+
 def _cost(stage: Stage, seed: int, jobs: int, *, alive: bool, clean: float, mixed: float) -> Counted:
-    longest = "SELECT max(length(error::text)) FROM oban_jobs, jsonb_array_elements(errors) AS error"
+    longest = f"SELECT max(length(error::text)) FROM oban_jobs, jsonb_array_elements({_LISTED}) AS error"
     counts = {
         "good completed": stage.one(f"SELECT count(*) FROM oban_jobs WHERE {_GOOD} AND state = 'completed'"),
         "left executing": stage.states().get("executing", 0),
