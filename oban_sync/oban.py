@@ -475,12 +475,11 @@ class Oban:
         with (
             closing(self._source.link("oban_sync:doctor")) as link,
             closing(self._source.link("oban_sync:doctor-listen", dsn=way)) as ears,
-            self._source.handle() as handle,
         ):
             found = diagnose.diagnose(
                 link,
                 ears,
-                handle,
+                self._source.handle,
                 self._statements,
                 limits={name: queue.limit for name, queue in self._config.queues.items()},
                 pool_size=self._source.pool_size,

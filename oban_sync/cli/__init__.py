@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any, NoReturn
 
 import click
 
 from oban_sync import __version__, schema
-from oban_sync.cli import options
+from oban_sync.cli import options, output
 from oban_sync.cli.cron import cron, schedules
 from oban_sync.cli.demo import demo
 from oban_sync.cli.doctor import doctor
@@ -28,18 +29,31 @@ FAILED, BAD_INPUT = 1, 2
 class Commands(click.Group):
     """Shows errors of ours, and of the command's own arguments, as one line without a traceback."""
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Read the arguments."""
+        with _one_line():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
-        try:
+        with _one_line():
             return super().invoke(ctx)
-        except click.UsageError as error:
-            if "\n" in error.format_message():  # the help of a group that was called without a command
-                raise
-            _fail(error.format_message(), BAD_INPUT)
-        except (ConfigError, FilterError, JobError) as error:
-            _fail(str(error), FAILED if isinstance(error, JobNotFound) else BAD_INPUT)
-        except ObanError as error:
-            _fail(str(error), FAILED)
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    try:
+        yield
+    except click.UsageError as error:
+        if "\n" in error.format_message():  # the help of a group that was called without a command
+            raise
+        _fail(error.format_message(), BAD_INPUT)
+    except JobNotFound as error:
+        _fail(str(error), FAILED)
+    except (ConfigError, FilterError, JobError) as error:
+        _fail(str(error), BAD_INPUT)
+    except ObanError as error:
+        _fail(str(error), FAILED)
 
 
 def _fail(message: str, status: int) -> NoReturn:
@@ -56,36 +70,40 @@ def main() -> None:
 
 
 @main.command()
-def version() -> None:
+@options.JSON
+def version(as_json: bool) -> None:
     """Show the version."""
-    click.echo(__version__)
+    _say({"version": __version__}, __version__, as_json)
 
 
 @main.command()
-@options.DSN
-@options.CONFIG
-@options.PREFIX
-def install(dsn: str | None, config: str | None, prefix: str | None) -> None:
+@options.database
+def install(dsn: str | None, config: str | None, prefix: str | None, as_json: bool) -> None:
     """Create the tables, or bring them to the newest version."""
     found = options.load(config, dsn=dsn, prefix=prefix)
     with closing(_link(found)) as link:
         schema.install(link.connect(), found["prefix"])
-    click.echo(f"installed in schema {found['prefix']}")
+    _say({"installed": found["prefix"]}, f"installed in schema {found['prefix']}", as_json)
 
 
 @main.command()
-@options.DSN
-@options.CONFIG
-@options.PREFIX
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def uninstall(dsn: str | None, config: str | None, prefix: str | None, yes: bool) -> None:
+@options.database
+def uninstall(dsn: str | None, config: str | None, prefix: str | None, yes: bool, as_json: bool) -> None:
     """Drop the tables, with every job in them."""
     found = options.load(config, dsn=dsn, prefix=prefix)
     if not yes:
-        click.confirm(f"Drop the tables in schema {found['prefix']} with every job in them?", abort=True)
+        click.confirm(f"Drop the tables in schema {found['prefix']} with every job in them?", abort=True, err=as_json)
     with closing(_link(found)) as link:
         schema.uninstall(link.connect(), found["prefix"])
-    click.echo(f"uninstalled from schema {found['prefix']}")
+    _say({"uninstalled": found["prefix"]}, f"uninstalled from schema {found['prefix']}", as_json)
+
+
+def _say(fields: dict[str, str], text: str, as_json: bool) -> None:
+    if as_json:
+        output.objects([fields])
+    else:
+        click.echo(text)
 
 
 def _link(found: dict[str, Any]) -> Link:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -14,7 +14,8 @@ from oban_sync.lifecycle.finding import several
 from oban_sync.lifecycle.overview import Overview, QueueView
 from oban_sync.oban import Oban
 
-HEADINGS = ("queue", "nodes", "limit", "running", "available", "scheduled", "retryable", "paused", "waits")
+OPEN = ("available", "scheduled", "executing", "retryable")
+"""States of jobs that have not ended."""
 
 NODE = click.option("--node", help="Only on this node, by its name in `oban-sync status`.")
 ALL = click.option("--all", "every", is_flag=True, help="Every queue.")
@@ -88,17 +89,18 @@ def scale(queue: str, limit: int, node: str | None, as_json: bool, **given: str 
     _tell("scale", queue, node, lambda oban: oban.scale_queue(queue=queue, limit=limit, node=node), as_json, given)
 
 
-def table(found: Overview, title: str = "") -> Block:
-    """Give the table of queues."""
-    return Block(title, HEADINGS, [_row(each) for each in found.queues])
+def table(found: Overview, title: str = "", states: Sequence[str] = OPEN) -> Block:
+    """Give the table of queues, with their jobs in some states."""
+    headings = ("queue", "nodes", "limit", "paused", *states, "waits")
+    return Block(title, headings, [_row(each, states) for each in found.queues])
 
 
-def _row(view: QueueView) -> tuple[Any, ...]:
-    paused = "durably" if view.durable else "yes" if view.paused else "no"
+def _row(view: QueueView, states: Sequence[str]) -> tuple[Any, ...]:
+    off = sum(each.paused for each in view.nodes)
+    some = f"{off} of {len(view.nodes)}" if off else "no"
+    paused = "durably" if view.durable else "yes" if view.paused else some
     waits = None if view.wait_seconds is None else f"{view.wait_seconds:.1f} s"
-    running = sum(each.running for each in view.nodes)
-    counts = (view.counts[state] for state in ("available", "scheduled", "retryable"))
-    return view.queue, len(view.nodes), view.limit, running, *counts, paused, waits
+    return view.queue, len(view.nodes), view.limit, paused, *(view.counts[state] for state in states), waits
 
 
 def _check(queue: str | None, every: bool) -> None:

@@ -104,7 +104,7 @@ def _blocks(found: Overview) -> list[Block]:
     ]
     return [
         Block("jobs", ("state", "count"), counts),
-        table(found, "queues"),
+        table(found, "queues", tuple(found.counts)),
         Block("nodes", NODE_HEADINGS, nodes),
         Block("leaders", ("instance", "node", "lease"), leaders),
     ]

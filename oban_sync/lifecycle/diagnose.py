@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
 
+from oban_sync.errors import DatabaseRefused
 from oban_sync.lifecycle import health, overview, probe
 from oban_sync.lifecycle.finding import Finding, several, span
 from oban_sync.lifecycle.nodes import NodeQueue
 from oban_sync.lifecycle.overview import Overview
 from oban_sync.store import schema
 from oban_sync.store.connection import Link
-from oban_sync.store.handles import Handle
 from oban_sync.store.statements import OWNER_MARK, Statements
 
 FEW = 0.5
@@ -23,7 +23,7 @@ FEW = 0.5
 def diagnose(
     link: Link,
     ears: Link,
-    handle: Handle,
+    lend: probe.Lend,
     statements: Statements,
     *,
     limits: Mapping[str, int],
@@ -36,7 +36,7 @@ def diagnose(
     Args:
         link: Connection to work on.
         ears: Connection to listen on, made as a node's is.
-        handle: Connection of the pool.
+        lend: Lends a connection of the pool or engine.
         statements: Tables to work on.
         limits: Queues of this instance with the jobs that run at once.
         pool_size: Most connections of its pool; None: it has an engine instead.
@@ -48,19 +48,29 @@ def diagnose(
         DatabaseUnavailable: PostgreSQL cannot be reached.
     """
     schema.verify(link, statements, crons=False)
-    yield from health.tables(link, statements)
-    yield health.rows(link, statements)
-    yield health.snapshots(link, statements)
+    yield from _allowed("schema", lambda: health.tables(link, statements))
+    yield from _allowed("rows", lambda: [health.rows(link, statements)])
+    yield from _allowed("snapshots", lambda: [health.snapshots(link, statements)])
     yield probe.clocks(link, statements)
-    yield probe.notifications(ears, handle, statements, direct=direct)
+    yield probe.notifications(ears, lend, statements, direct=direct, beside=link if direct else None)
     yield _pool(limits, pool_size)
-    found = overview.look(handle, statements)
+    with lend() as handle:
+        found = overview.look(handle, statements)
     holders = [orjson.loads(text) for (text,) in link.execute(statements["select_holders"])]
     yield _orphans(holders, found.nodes, rescue_after)
     yield _foreign(found.nodes, rescue_after)
     yield _nodes(found.nodes)
     yield _leader(found)
     yield _unserved(found)
+
+
+def _allowed(name: str, check: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+    """Do a check that asks the server of more than our tables."""
+    try:
+        yield from check()
+    except DatabaseRefused as error:
+        says = f"this role may not look: {str(error).splitlines()[0]}"
+        yield Finding(name, "note", says, "run it as a member of pg_monitor")
 
 
 def _pool(limits: Mapping[str, int], size: int | None) -> Finding:

@@ -19,6 +19,8 @@ BLOATED_TIMES = 4.0
 """Size of a table of jobs from which it is looked at, and how many times what its rows need it may have."""
 HELD_SECONDS = (30.0, 300.0)
 """Age of a snapshot from which it is worth a note, and from which it is wrong."""
+HELD_TRANSACTIONS = 100_000
+"""The same in transactions, where no time is known."""
 BUSY_SHARE = 0.8
 """Share of the server's connections from which they are few."""
 
@@ -41,20 +43,14 @@ def tables(link: Link, statements: Statements) -> Iterator[Finding]:
 
 
 def _indexes(link: Link, statements: Statements) -> Finding:
-    lacking = schema.lacking_indexes(link, statements)
+    with link.transaction() as connection:
+        lacking = schema.lacking_indexes(connection, statements)
     invalid = [name for (name,) in link.execute(statements["select_invalid_indexes"])]
     evidence = {"missing": lacking, "invalid": invalid}
     if not lacking and not invalid:
         return Finding("indexes", "ok", "all indexes are there and valid", "", evidence)
-    wrong = [
-        f"{several(len(names), kind)}: {', '.join(names)}"
-        for kind, names in (
-            ("index is missing" if len(lacking) == 1 else "missing indexe", lacking),
-            ("index is invalid" if len(invalid) == 1 else "invalid indexe", invalid),
-        )
-        if names
-    ]
-    return Finding("indexes", "wrong", "; ".join(wrong), _install(statements), evidence)
+    wrong = [f"{kind}: {', '.join(names)}" for kind, names in (("missing", lacking), ("invalid", invalid)) if names]
+    return Finding("indexes", "wrong", f"indexes {' and '.join(wrong)}", _install(statements), evidence)
 
 
 def _server(server: dict[str, Any]) -> Iterator[Finding]:
@@ -84,8 +80,7 @@ def rows(link: Link, statements: Statements) -> Finding:
         advice = "look for what holds old snapshots; then VACUUM oban_jobs, which autovacuum should do by itself"
         vacuum = found["vacuum_seconds"]
         says += "; no vacuum was noted" if vacuum is None else f"; the last vacuum was {span(vacuum)} ago"
-        level = "wrong" if dead > max(DEAD_ROWS[1], live) else "note"
-        return Finding("rows", "wrong" if level == "wrong" else "note", says, advice, evidence)
+        return Finding("rows", "wrong" if dead > max(DEAD_ROWS[1], live) else "note", says, advice, evidence)
     return Finding("rows", "ok", says, "", evidence)
 
 
@@ -99,22 +94,23 @@ def snapshots(link: Link, statements: Statements) -> Finding:
         )
     oldest = max(old, key=_age)
     who = f"{oldest['kind']} {oldest['name']}" + (f" of {oldest['application']}" if oldest["application"] else "")
-    how_long = "without end" if oldest["seconds"] is None else f"for {span(oldest['seconds'])}"
+    seconds, transactions = oldest["seconds"], oldest["transactions"]
+    how_long = f"for {span(seconds)}" if seconds is not None else f"for {several(transactions, 'transaction')}"
     says = f"{who} ({oldest['state'] or 'no state'}) holds a snapshot {how_long}, and {len(old) - 1} others do"
     advice = {
         "session": f"end it if it may end: SELECT pg_terminate_backend({oldest['name']}); run reports on a standby",
         "prepared transaction": "COMMIT PREPARED or ROLLBACK PREPARED it",
         "replication slot": "drop the slot if nobody reads it any more",
     }[oldest["kind"]]
-    level = _age(oldest) > HELD_SECONDS[1]
-    return Finding("snapshots", "wrong" if level else "note", says, advice, {"holders": old})
+    wrong = _age(oldest) > HELD_SECONDS[1]
+    return Finding("snapshots", "wrong" if wrong else "note", says, advice, {"holders": old})
 
 
 def _age(holder: dict[str, Any]) -> float:
-    """Give for how many seconds it holds its snapshot; a slot tells transactions only."""
-    if holder["seconds"] is None:
-        return HELD_SECONDS[1] + 1 if holder["kind"] == "replication slot" and holder["transactions"] > 100_000 else 0.0
-    return float(holder["seconds"])
+    """Give for how many seconds it holds its snapshot; of slots, and of sessions of others, only transactions tell."""
+    if holder["seconds"] is not None:
+        return float(holder["seconds"])
+    return HELD_SECONDS[1] + 1 if holder["transactions"] > HELD_TRANSACTIONS else 0.0
 
 
 def _install(statements: Statements) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import uuid
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from typing import Any
 
 from oban_sync import clock
 from oban_sync.errors import ObanError
@@ -12,6 +14,9 @@ from oban_sync.lifecycle.finding import Finding
 from oban_sync.store.connection import Link
 from oban_sync.store.handles import Handle
 from oban_sync.store.statements import Statements
+
+Lend = Callable[[], AbstractContextManager[Handle]]
+"""Lends a connection of the pool or engine."""
 
 NOTIFY_SECONDS = 3.0
 """Longest wait for a notification."""
@@ -41,41 +46,51 @@ def _offset(link: Link, statements: Statements) -> tuple[float, float]:
     return ours + half - theirs, half
 
 
-def notifications(ears: Link, handle: Handle, statements: Statements, *, direct: bool) -> Finding:
+def notifications(
+    ears: Link, lend: Lend, statements: Statements, *, direct: bool, beside: Link | None = None
+) -> Finding:
     """Have a notification make its round trip.
 
     Args:
         ears: Connection that listens, made as a node's is.
-        handle: Connection of the pool, which sends it.
+        lend: Lends the connection that sends it; it is sent when that goes back.
         statements: Tables, whose channels these are.
         direct: Whether `ears` has a way of its own, `notifier.dsn`.
+        beside: Another connection to try, which goes the same way as the pool; what comes of it is evidence only.
     """
     way = "notifier.dsn" if direct else "the same way as the pool"
-    try:
-        seconds = _round_trip(ears, handle, statements)
-        reason = f"none arrived in {NOTIFY_SECONDS:g} s"
-    except ObanError as error:
-        seconds, reason = None, str(error)
-    evidence = {"channel": statements.probe_channel, "listens_by": way, "seconds": seconds}
+    seconds, reason = _round_trip(ears, lend, statements)
+    evidence: dict[str, Any] = {"channel": statements.probe_channel, "listens_by": way, "seconds": seconds}
+    evidence["pooler"] = ears.pooled
+    if beside is not None:
+        evidence["seconds_by_pool"] = _round_trip(beside, lend, statements)[0]
     if seconds is not None:
         return Finding("notify", "ok", f"a notification arrived in {seconds * 1000:.1f} ms", "", evidence)
     advice = "queues poll instead, and signals to nodes are lost: "
-    advice += "let notifier.dsn lead to the primary itself, to the same database" if direct else ""
-    advice += "" if direct else "set notifier.dsn to a direct way to the database, past the pooler"
+    advice += (
+        "let notifier.dsn lead to the primary itself, to the same database"
+        if direct
+        else "set notifier.dsn to a direct way to the database, past the pooler"
+    )
     return Finding("notify", "wrong", f"LISTEN is dead by {way}: {reason}", advice, evidence)
 
 
-def _round_trip(ears: Link, handle: Handle, statements: Statements) -> float | None:
+def _round_trip(ears: Link, lend: Lend, statements: Statements) -> tuple[float | None, str]:
+    """Give the seconds that a notification took, or None and why it did not come."""
     token = uuid.uuid4().hex
     awaited = (statements.probe_channel, f'"{token}"')  # the statement writes it as JSON
     with ExitStack() as opened:
         doorbell, button = os.pipe()  # which nobody rings
         opened.callback(os.close, doorbell)
         opened.callback(os.close, button)
-        ears.listen([statements.probe_channel])
-        began = clock.monotonic()
-        handle.execute(statements["notify_probe"], [token])
-        while (left := began + NOTIFY_SECONDS - clock.monotonic()) > 0:
-            if awaited in ears.notifications(left, doorbell):
-                return clock.monotonic() - began
-    return None
+        try:
+            ears.listen([statements.probe_channel])
+            began = clock.monotonic()
+            with lend() as handle:
+                handle.execute(statements["notify_probe"], [token])
+            while (left := began + NOTIFY_SECONDS - clock.monotonic()) > 0:
+                if awaited in ears.notifications(left, doorbell):
+                    return clock.monotonic() - began, ""
+        except ObanError as error:
+            return None, str(error)
+    return None, f"none arrived in {NOTIFY_SECONDS:g} s"

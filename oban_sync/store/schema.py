@@ -54,9 +54,9 @@ def steps(folder: str, statements: Statements) -> list[Step]:
 
 
 def install(pool: ConnectionPool | psycopg.Connection[Any], statements: Statements) -> None:
-    """Bring the schema to the newest version; a second call changes nothing."""
+    """Bring the schema to the newest version, with all indexes; a second call changes nothing."""
     with _turn(pool, statements) as connection:
-        if _version(connection, statements) == len(VERSIONS):
+        if _version(connection, statements) == len(VERSIONS) and not lacking_indexes(connection, statements):
             return
         cleaned = False
         for folder in VERSIONS:
@@ -103,21 +103,19 @@ def version(link: Link, statements: Statements, *, noted: bool) -> int:
     return int(link.execute(statements["select_schema_version"])[0][0] or 0) if noted else 0
 
 
-def lacking_indexes(link: Link, statements: Statements) -> list[str]:
+def lacking_indexes(connection: psycopg.Connection[Any], statements: Statements) -> list[str]:
     """Name the indexes that the newest version has and these tables have not, neither those nor others like them."""
     return [
         name
         for folder in VERSIONS
         for step in steps(folder, statements)
-        if (name := step.index) and not _has_index(link, statements, name, step.unless)
+        if (name := step.index) and not _has_index(connection, statements, name, step.unless)
     ]
 
 
-def _has_index(link: Link, statements: Statements, name: str, unless: str | None) -> bool:
-    ((there,),) = link.execute(statements["select_index"], {"name": name})
-    if not there and unless is not None:
-        ((there,),) = link.execute(f"SELECT {unless}")
-    return bool(there)
+def _has_index(connection: psycopg.Connection[Any], statements: Statements, name: str, unless: str | None) -> bool:
+    there = connection.execute(statements["select_index"], {"name": name}).fetchone() == (True,)
+    return there or (unless is not None and bool(_scalar(connection, f"SELECT {unless}")))
 
 
 def missing(table: str, prefix: str, database: str | None = None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -63,6 +64,15 @@ def test_install_twice_and_uninstall_twice(empty_dsn: str, prefix: str) -> None:
     assert tables(empty_dsn, prefix) == set()
 
 
+def test_what_is_installed_is_json_for_programs(empty_dsn: str) -> None:
+    for arguments, printed in (
+        (["version"], {"version": __version__}),
+        (["install", "--dsn", empty_dsn], {"installed": "public"}),
+        (["uninstall", "--yes", "--dsn", empty_dsn], {"uninstalled": "public"}),
+    ):
+        assert json.loads(command(*arguments, "--json").stdout) == printed
+
+
 def test_uninstall_asks_first(dsn: str) -> None:
     assert command("uninstall", "--dsn", dsn).returncode == 1
     assert "oban_jobs" in tables(dsn)
@@ -114,6 +124,7 @@ START = ["start", "--dsn", "host=/nowhere", "--queues", "a:1", "--import", "test
         ([*START, "--json"], "expected --json together with --dry-run"),
         (["start", "--no-such-option"], "No such option"),
         (["no-such-command"], "No such command"),
+        (["--no-such-option"], "No such option"),
         (["jobs", "list"], "expected a database: pass --dsn"),
         (["jobs", "list", "--dsn", "host=/nowhere", "--args", "{"], "expected --args to be a JSON object"),
         (["jobs", "list", "--dsn", "host=/nowhere", "--meta", "[]"], "expected --meta to be a JSON object"),

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import Connection
 from psycopg.conninfo import make_conninfo
 
-from oban_sync import Job, Oban
+from oban_sync import Job, Oban, clock, schema
+from oban_sync.lifecycle import health, probe
 from oban_sync.store.statements import OWNER_MARK, Statements
+from tests.chaos import pooler
 from tests.cli.ran import ran, rows
 
 NAMES = [
@@ -68,10 +73,35 @@ def test_an_old_version_and_indexes_that_are_gone(dsn: str, db: Connection) -> N
     assert {found[name]["level"] for name in ("schema", "indexes")} == {"ok"}
 
 
+def test_an_index_that_was_dropped_from_the_newest_version_is_made_again(dsn: str, db: Connection) -> None:
+    db.execute("DROP INDEX oban_jobs_available_index")
+    found = checked(dsn, status=1)
+    assert (found["schema"]["level"], found["indexes"]["says"]) == ("ok", "indexes missing: oban_jobs_available_index")
+    ran(dsn, "install")
+    assert checked(dsn)["indexes"]["level"] == "ok"
+
+
 def test_an_index_of_another_oban_stands_for_ours(dsn: str, db: Connection) -> None:
     db.execute("CREATE INDEX theirs ON oban_jobs (state, queue, priority, scheduled_at, id)")
     db.execute("DROP INDEX oban_jobs_available_index, oban_jobs_executing_index")
     assert checked(dsn)["indexes"]["level"] == "ok"
+
+
+def test_a_role_without_rights_for_a_check_is_told_so(empty_dsn: str) -> None:
+    role = "oban_sync_plain"
+    with psycopg.connect(empty_dsn, autocommit=True) as connection:
+        schema.install(connection)
+        connection.execute(f"CREATE ROLE {role} LOGIN")
+        connection.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}")
+        connection.execute("REVOKE ALL ON pg_prepared_xacts FROM PUBLIC")
+        try:
+            found = checked(make_conninfo(empty_dsn, user=role))
+        finally:
+            connection.execute(f"DROP OWNED BY {role}")
+            connection.execute(f"DROP ROLE {role}")
+    assert found["snapshots"]["level"] == "note"
+    assert found["snapshots"]["says"] == "this role may not look: permission denied for view pg_prepared_xacts"
+    assert {found[name]["level"] for name in ("schema", "indexes", "rows", "notify", "nodes")} == {"ok"}
 
 
 def test_dead_rows_that_nobody_takes_away(dsn: str, db: Connection, oban: Oban, eventually: Callable) -> None:
@@ -87,8 +117,6 @@ def test_dead_rows_that_nobody_takes_away(dsn: str, db: Connection, oban: Oban, 
 
 
 def test_who_holds_an_old_snapshot(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from oban_sync.lifecycle import health
-
     monkeypatch.setattr(health, "HELD_SECONDS", (0.0, 0.0))
     with psycopg.connect(make_conninfo(dsn, application_name="report")) as connection:
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -99,22 +127,18 @@ def test_who_holds_an_old_snapshot(dsn: str, monkeypatch: pytest.MonkeyPatch) ->
     assert f"pg_terminate_backend({pid})" in found["advice"]
 
 
-def test_notifications_that_do_not_arrive(dsn: str, empty_dsn: str, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from oban_sync.lifecycle import probe
-
+def test_notifications_that_do_not_arrive(
+    dsn: str, empty_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(probe, "NOTIFY_SECONDS", 0.1)
     options = tmp_path / "oban.toml"
-    options.write_text(f"notifier = {{ dsn = {empty_dsn!r} }}\n".replace("'", '"'))
+    options.write_text(f"notifier = {{ dsn = {json.dumps(empty_dsn)} }}\n")
     found = checked(dsn, "--config", options, status=1)["notify"]
     assert (found["level"], found["evidence"]["listens_by"]) == ("wrong", "notifier.dsn")
     assert found["says"] == "LISTEN is dead by notifier.dsn: none arrived in 0.1 s"
 
 
 def test_clocks_that_differ(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from datetime import timedelta
-
-    from oban_sync import clock
-
     now = clock.now
     monkeypatch.setattr(clock, "now", lambda: now() - timedelta(minutes=1))
     found = checked(dsn, status=1)["clock"]
@@ -170,3 +194,15 @@ def test_every_channel_fits_the_longest_prefix() -> None:
     channels = [value for name, value in vars(statements).items() if name.endswith("_channel")]
     assert len(channels) >= 5
     assert max(map(len, channels)) <= 63
+
+
+@pytest.mark.skipif(pooler.program() is None, reason=pooler.MISSING)
+def test_a_pooler_between_is_found_and_a_way_past_it_helps(dsn: str, tmp_path: Path) -> None:
+    with pooler.pooled(dsn, sessions=3) as through:
+        found = checked(through, status=1)["notify"]
+        assert (found["level"], found["evidence"]["pooler"], found["evidence"]["seconds"]) == ("wrong", True, None)
+        assert "set notifier.dsn to a direct way" in found["advice"]
+        options = tmp_path / "oban.toml"
+        options.write_text(f"notifier = {{ dsn = {json.dumps(dsn)} }}\n")
+        found = checked(through, "--config", options)["notify"]
+    assert (found["level"], found["evidence"]["pooler"], found["evidence"]["seconds_by_pool"]) == ("ok", False, None)

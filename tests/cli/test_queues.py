@@ -21,9 +21,9 @@ def node(dsn: str) -> Iterator[Oban]:
 def test_queues_are_listed_with_their_nodes_and_jobs(dsn: str, node: Oban) -> None:
     node.enqueue(Job("shop.Tidy", queue="night"))
     heading, mail, night = ran(dsn, "queues", "list").stdout.splitlines()
-    assert heading.split()[:4] == ["queue", "nodes", "limit", "running"]
-    assert mail.split() == ["mail", "1", "5", "0", "0", "0", "0", "no", "-"]
-    assert night.split()[:8] == ["night", "0", "0", "0", "1", "0", "0", "no"]
+    assert heading.split()[:5] == ["queue", "nodes", "limit", "paused", "available"]
+    assert mail.split() == ["mail", "1", "5", "no", "0", "0", "0", "0", "-"]
+    assert night.split()[:8] == ["night", "0", "0", "no", "1", "0", "0", "0"]
     found = rows(dsn, "queues", "list")
     assert [(row["queue"], row["limit"], [each["node"] for each in row["nodes"]]) for row in found] == [
         *(("mail", 5, ["web.1"]), ("night", 0, []))
@@ -52,9 +52,18 @@ def test_pause_resume_and_scale_reach_the_node(dsn: str, node: Oban, eventually:
 def test_a_durable_pause_is_kept_and_shown(dsn: str, db: Connection) -> None:
     done = ran(dsn, "queues", "pause", "mail", "--durable")
     assert done.stdout == "told all nodes to pause queue mail; no node runs it now\n"
-    assert ran(dsn, "queues", "list").stdout.splitlines()[1].split()[7] == "durably"
+    assert ran(dsn, "queues", "list").stdout.splitlines()[1].split()[3] == "durably"
     ran(dsn, "queues", "resume", "mail")
     assert db.execute("SELECT count(*) FROM oban_sync_queues").fetchone() == (0,)
+
+
+def test_a_pause_on_some_nodes_is_told_from_one_on_all(dsn: str, db: Connection) -> None:
+    for paused in ("true", "false"):
+        db.execute(
+            "INSERT INTO oban_producers (uuid, node, queue, meta) VALUES (gen_random_uuid(), 'n', 'mail', %s)",
+            (f'{{"local_limit": 3, "paused": {paused}}}',),
+        )
+    assert "mail   2      6      1 of 2" in ran(dsn, "queues", "list").stdout
 
 
 def test_values_that_cannot_be_are_refused(dsn: str) -> None:

@@ -17,6 +17,8 @@ from oban_sync import Job, Oban
 from tests.cli.ran import ran, rows
 from tests.cli.test_commands import ROOT
 
+TERMINAL = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "160", "LINES": "60"}
+
 
 def test_status_counts_jobs_and_names_nodes_and_the_leader(dsn: str, eventually: Callable[..., object]) -> None:
     with Oban(dsn=dsn, queues={"mail": 5}, node="web.1") as oban:
@@ -33,15 +35,6 @@ def test_status_counts_jobs_and_names_nodes_and_the_leader(dsn: str, eventually:
     assert [line.split()[0] for line in queues.splitlines()] == ["queues", "queue", "mail", "night"]
     assert nodes.splitlines()[2].split()[-1] == "ok"
     assert leaders.splitlines()[2].split()[:2] == ["Oban", "web.1"]
-
-
-def test_a_count_that_was_cut_off_is_said_to_be(oban: Oban) -> None:
-    from oban_sync.lifecycle import overview
-
-    oban.enqueue_many(Job("shop.Tidy", queue="night") for _ in range(5))
-    with oban._handle(None) as handle:
-        found = overview.look(handle, oban._statements, most=3)
-    assert (found.counts["available"], found.at_least) == (4, {"available"})
 
 
 def test_a_node_that_fell_silent_is_said_to_have(dsn: str, db: Connection) -> None:
@@ -65,7 +58,7 @@ def test_top_is_drawn_on_a_terminal_and_ends_with_an_interrupt(dsn: str) -> None
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         [sys.executable, "-m", "oban_sync", "top", "--interval", "0.1", "--dsn", dsn],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "120", "LINES": "60"},
+        env=TERMINAL,
         stdin=theirs,
         stdout=theirs,
         stderr=subprocess.PIPE,
@@ -83,3 +76,14 @@ def test_top_is_drawn_on_a_terminal_and_ends_with_an_interrupt(dsn: str) -> None
         assert (process.returncode, process.stderr.read()) == (0, b"")
     os.close(ours)
     assert b"\x1b[?1049h" in seen
+
+
+def test_tables_are_drawn_on_a_terminal(dsn: str) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "oban_sync", "status", "--dsn", dsn]
+    subprocess.run(command, env=TERMINAL, stdin=theirs, stdout=theirs, timeout=60, check=True)
+    os.close(theirs)
+    seen = os.read(ours, 65_536)
+    os.close(ours)
+    assert b"\x1b[1mstate" in seen
+    assert b"available" in seen
