@@ -24,14 +24,18 @@ class Probe:
     def __init__(self, token: str, send: Callable[[str], object]) -> None:
         self._token = token
         self._send = send
-        self._sent = False
-        self._heard = True  # written by the notifier thread, cleared by the one that probes before it sends
-        self.deaf = False  # so is this
+        self._sent = False  # these three are written by the notifier thread, and by the one that probes
+        self._heard = False
+        self.deaf = False
 
     def hear(self, payload: object) -> None:
         """Take in a notification of the channel; those of other nodes are theirs."""
         if payload == self._token:
             self._heard, self.deaf = True, False
+
+    def listen(self) -> None:
+        """Take in that a connection listens from now on: what was sent before, none could hear."""
+        self._sent = self.deaf = False
 
     def lose(self) -> None:
         """Take in that no connection listens now."""

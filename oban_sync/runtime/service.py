@@ -305,7 +305,7 @@ class Service:
         self._listened = True
         self.producers.recheck()
         if self._scheduler is not None:
-            self._scheduler.probe.deaf = False
+            self._scheduler.probe.listen()
             self._scheduler.look()
 
 

@@ -17,6 +17,19 @@ def test_who_hears_itself_is_not_deaf(caplog: pytest.LogCaptureFixture) -> None:
     assert not caplog.records
 
 
+def test_what_was_sent_before_it_listened_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    probe = Probe("me", lambda token: None)
+    probe.probe()
+    probe.listen()
+    probe.probe()
+    assert not probe.deaf
+    assert not caplog.records
+    probe.lose()
+    assert probe.deaf
+    probe.listen()
+    assert not probe.deaf
+
+
 def test_who_does_not_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
     sent: list[str] = []
     probe = Probe("me", sent.append)
