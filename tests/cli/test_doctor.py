@@ -73,6 +73,15 @@ def test_an_old_version_and_indexes_that_are_gone(dsn: str, db: Connection) -> N
     assert {found[name]["level"] for name in ("schema", "indexes")} == {"ok"}
 
 
+def test_tables_of_another_oban(dsn: str, db: Connection) -> None:
+    db.execute("DROP TABLE oban_sync_migrations, oban_sync_queues, oban_sync_crons")
+    found = checked(dsn, status=1)
+    assert (found["schema"]["level"], found["schema"]["says"]) == ("wrong", "the tables were made by another Oban")
+    assert "leaders" in ran(dsn, "status").stdout
+    ran(dsn, "install")
+    assert checked(dsn)["schema"]["level"] == "ok"
+
+
 def test_an_index_that_was_dropped_from_the_newest_version_is_made_again(dsn: str, db: Connection) -> None:
     db.execute("DROP INDEX oban_jobs_available_index")
     found = checked(dsn, status=1)
