@@ -22,6 +22,9 @@ from oban_sync.job import FIELDS, Job
 Timeout = float | timedelta | None
 Isolation = Literal["thread", "process"]
 
+WorkerResolutionError = UnknownWorker
+"""Oban's name of the error."""
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -59,7 +62,8 @@ class Worker(Protocol):
     @classmethod
     def enqueue(cls, args: typed.Args | None = None, /, conn: Any = None, **overrides: Any) -> Job:
         """Build a job and store it, in the caller's transaction where `conn` is given."""
-        return instances.get(cls._oban_name).enqueue(cls.new(args, **overrides), conn=conn)
+        made = cls.new(args, **overrides)
+        return instances.get(cls._oban_name).enqueue(made, conn=conn)
 
     def process(self, job: Job) -> Any:
         """Do the work. Return Snooze, Cancel or Record to end otherwise than completed; raise to fail."""
@@ -268,7 +272,8 @@ class JobFunction(Generic[P, R]):
     def enqueue(self, *args: Any, **kwargs: Any) -> Job:
         """Build a job and store it, in the caller's transaction where `conn=` is given."""
         conn = None if "conn" in self._taken else kwargs.pop("conn", None)
-        return instances.get(self._oban_name).enqueue(self.new(*args, **kwargs), conn=conn)
+        made = self.new(*args, **kwargs)
+        return instances.get(self._oban_name).enqueue(made, conn=conn)
 
     def process(self, job: Job) -> R:
         """Call the function with a job's args."""

@@ -148,10 +148,10 @@ class Producer:
 
         A running one sees it in `Job.cancelled` and decides itself; one that was not begun ends as cancelled.
         """
-        wanted = list(job_ids)
-        found = self.queue.cancel(wanted)
-        if len(found) < len(wanted):
-            self._asked.extend(set(wanted).difference(found))  # a fetch may be bringing them at this moment
+        found = self.queue.cancel(wanted := set(job_ids))
+        if missing := wanted.difference(found):
+            self._asked.extend(missing)  # a fetch may be bringing them at this moment
+            self._inbox.put(Message.ENDED)  # or may just have brought them
         return found
 
     def free(self) -> int:
@@ -276,7 +276,11 @@ class Producer:
             threads.report(logger, f"queue {self.place.queue} pauses", error)
 
     def _exchange(self) -> None:
-        """Write what ended and fetch what there is room for."""
+        """Write what ended and fetch what there is room for.
+
+        What a fetch brings that was on its way at a pause gets a lease that never holds: no thread begins it, and it
+        goes back.
+        """
         self._rung, self.queue.quorum = False, 1
         taken = self.queue.take()
         self._unacked += taken.outcomes
@@ -299,7 +303,7 @@ class Producer:
         self._fetched_at = clock.monotonic()
         self._learn(rows, found < demand, whole=after is None)
         employed = self._pace.threads(self.limit, self._fetched_at)
-        self.queue.put(fetch.ordered(rows), lease, employed)
+        self.queue.put(fetch.ordered(rows), -1 if self.paused else lease, employed)
         self._alone.begin(self.queue.begun, self._fetched_at, alone=employed == 1 < self.limit)
 
     def _gathering(self) -> bool:

@@ -330,7 +330,7 @@ def test_a_queue_starts_and_stops_while_a_node_runs(
     assert here.check_queue("c").limit == 3
     events.wait(1, "job.stop")
     eventually(lambda: there.check_queue("c") is not None)
-    eventually(lambda: rows(db)["here", "c"] == rows(db)["there", "c"] == (3, False))
+    eventually(lambda: rows(db).get(("here", "c")) == rows(db).get(("there", "c")) == (3, False))
     owner = db.execute("SELECT attempted_by[2] FROM oban_jobs WHERE id = %s", (job.id,)).fetchone()[0]
     assert owner in {here.check_queue("c").uuid, there.check_queue("c").uuid}
     here.start_queue(queue="c", limit=9)
@@ -459,6 +459,33 @@ def test_a_job_that_was_asked_to_stop_is_not_tried_again(
     eventually(lambda: state(db, job) == "cancelled")
     found = here.get_job(job.id)
     assert (found.attempt, found.cancelled_at is not None, len(found.errors)) == (1, True, int(raises))
+
+
+def test_a_job_that_is_fetched_while_it_is_cancelled_hears_of_it(
+    here: Oban, db: psycopg.Connection, events: Events, eventually: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.pause_queue("a", node="here")
+    job = here.enqueue(Hold.new(queue="a"))
+    queue, missed, fetched = here._service.producers["a"].queue, threading.Event(), threading.Event()
+    cancel = queue.cancel
+
+    def late(ids: Any) -> list[int]:
+        found = cancel(ids)
+        missed.set()
+        fetched.wait(20)
+        return found
+
+    monkeypatch.setattr(queue, "cancel", late)
+    canceller = threading.Thread(target=here._service.producers.cancel, args=([job.id],))
+    canceller.start()
+    assert missed.wait(20)
+    here.resume_queue("a", node="here")
+    eventually(lambda: queue.running())
+    here.enqueue(Note.new(queue="a"))
+    events.wait(1, "job.stop")
+    fetched.set()
+    canceller.join()
+    eventually(lambda: state(db, job) == "cancelled")
 
 
 def test_a_cancel_that_is_rolled_back_asks_nobody(
