@@ -16,7 +16,7 @@ from typing import Any
 
 from oban_sync import codec
 from oban_sync.cron import WINDOW, check_catch_up, zone_of
-from oban_sync.errors import ArgsError, ConfigError
+from oban_sync.errors import ArgsError, ConfigError, ConfigTypeError
 from oban_sync.job import ENDED, MAX_NAME
 from oban_sync.pace import MAX_READY
 
@@ -88,6 +88,7 @@ class Config:
     shutdown_grace_period: float | None
     stage_interval: float
     stage_limit: int
+    rescue_interval: float
     rescue_after: float
     leadership: bool
     retention: Retention | None
@@ -98,6 +99,7 @@ class Config:
     catch_up_window: float
     metrics: Metrics | None
     notifier_dsn: str | None
+    notifier_interval: float
     max_args_bytes: int
 
 
@@ -143,16 +145,18 @@ def grace(name: str, value: Any) -> float | None:
 def boolean(name: str, value: Any) -> bool:
     """Check a truth value; the words true and false are one."""
     known = {True: True, False: False, "true": True, "false": False, "1": True, "0": False}
-    if not isinstance(value, bool | str) or value not in known:
+    wanted = value.lower() if isinstance(value, str) else value
+    if not isinstance(wanted, bool | str) or wanted not in known:
         raise ConfigError(f"expected {name} to be true or false, got {value!r}")
-    return known[value]
+    return known[wanted]
 
 
 def text(name: str, value: Any) -> str:
     """Check a str that is not blank."""
-    if not isinstance(value, str) or not value.strip() or "\0" in value:
-        raise ConfigError(f"expected {name} to be a str that is not blank, got {value!r}")
-    return value
+    if isinstance(value, str) and value.strip() and "\0" not in value:
+        return value
+    wrong = ConfigError if isinstance(value, str) else ConfigTypeError
+    raise wrong(f"expected {name} to be a str that is not blank, got {value!r}")
 
 
 def names(name: str, value: Any) -> list[str]:
@@ -198,6 +202,18 @@ def mapping(name: str, value: Any) -> dict[str, Any]:
     return dict(value)
 
 
+def notifier(name: str, value: Any) -> dict[str, Any]:
+    """Check a table of options, or the type alone as Oban's environment has it."""
+    return mapping(name, {"type": value} if isinstance(value, str) else value)
+
+
+def notifier_type(_: str, value: Any) -> str:
+    """Check how nodes notify each other: through PostgreSQL."""
+    if value != "postgres":
+        raise ConfigError(f"unknown notifier type: {value!r}; expected 'postgres'")
+    return "postgres"
+
+
 def timezone(name: str, value: Any) -> str:
     """Check the name of a time zone."""
     return zone_of(text(name, value)).key
@@ -238,7 +254,7 @@ OPTIONS: dict[str, Option] = {
     "shutdown_grace_period": Option(grace, "OBAN_SHUTDOWN_GRACE_PERIOD", 15.0),
     "stager": Option(mapping),
     "lifeline": Option(mapping),
-    "notifier": Option(mapping),
+    "notifier": Option(notifier, "OBAN_NOTIFIER"),
     "leadership": Option(boolean),
     "pruner": Option(mapping_or_false),
     "refresher": Option(mapping),
@@ -256,8 +272,12 @@ OPTIONS: dict[str, Option] = {
 
 _PARTS: dict[str, dict[str, Option]] = {
     "stager": {"interval": Option(positive, None, 1.0), "limit": Option(positive_integer, None, 20_000)},
-    "lifeline": {"rescue_after": Option(positive, None, 300.0)},
-    "notifier": {"dsn": Option(text)},
+    "lifeline": {"interval": Option(positive, None, 2.0), "rescue_after": Option(positive, None, 300.0)},
+    "notifier": {
+        "type": Option(notifier_type, None, "postgres"),
+        "dsn": Option(text),
+        "beat_interval": Option(positive, None, 5.0),
+    },
     "pruner": {
         "interval": Option(positive, None, 60.0),
         "limit": Option(positive_integer, None, 20_000),
@@ -297,9 +317,11 @@ def load(path: str | Path | None = None, **given: Any) -> dict[str, Any]:
             if value is None:
                 continue
             try:
-                found[name] = _option(name).check(name, value)
+                checked = _option(name).check(name, value)
             except ConfigError as error:
-                raise ConfigError(f"{error} in {source}" if source else str(error)) from None
+                raise type(error)(f"{error} in {source}" if source else str(error)) from None
+            tables = name in _PARTS and isinstance(checked, dict) and isinstance(found[name], dict)
+            found[name] = {**found[name], **checked} if tables else checked
     return found
 
 
@@ -325,9 +347,8 @@ def config(
     Raises:
         ConfigError: One of them cannot work.
     """
-    stage = _part("stager", stager)
-    refresh = _part("refresher", refresher)
-    periodic = _part("scheduler", scheduler)
+    stage, life, notify = _part("stager", stager), _part("lifeline", lifeline), _part("notifier", notifier)
+    refresh, periodic = _part("refresher", refresher), _part("scheduler", scheduler)
     ours = OPTIONS["queues"].check("queues", queues or {})
     return Config(
         name=text("name", "Oban" if name is None else name),
@@ -337,7 +358,8 @@ def config(
         shutdown_grace_period=grace("shutdown_grace_period", shutdown_grace_period),
         stage_interval=stage["interval"],
         stage_limit=stage["limit"],
-        rescue_after=_part("lifeline", lifeline)["rescue_after"],
+        rescue_interval=life["interval"],
+        rescue_after=life["rescue_after"],
         leadership=bool(ours) if leadership is None else boolean("leadership", leadership),
         retention=_retention(pruner),
         refresh_interval=refresh["interval"],
@@ -346,7 +368,8 @@ def config(
         catch_up=periodic["catch_up"],
         catch_up_window=periodic["window"],
         metrics=_metrics(metrics),
-        notifier_dsn=_part("notifier", notifier)["dsn"],
+        notifier_dsn=notify["dsn"],
+        notifier_interval=notify["beat_interval"],
         max_args_bytes=positive_integer("max_args_bytes", max_args_bytes),
     )
 
@@ -387,9 +410,8 @@ def _retention(given: Any) -> Retention | None:
 
 
 def _metrics(given: Any) -> Metrics | None:
-    if given is None or given is False:
-        return None
-    return Metrics(**_part("metrics", None if given is True else given))
+    off = given is None or given is False
+    return None if off else Metrics(**_part("metrics", None if given is True else given))
 
 
 def _from_file(path: str | Path | None) -> dict[str, Any]:
@@ -411,11 +433,11 @@ def _from_environment() -> dict[str, Any]:
 
 def _number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ConfigError(f"expected {name} to be a number, got {value!r}")
+        raise ConfigTypeError(f"expected {name} to be a number, got {value!r}")
     try:
         return float(value)
     except (ValueError, OverflowError):
-        raise ConfigError(f"expected {name} to be a number, got {value!r}") from None
+        raise ConfigTypeError(f"expected {name} to be a number, got {value!r}") from None
 
 
 def _pair(part: str) -> tuple[str, Any]:
@@ -439,6 +461,7 @@ def _queue(queue: str, options: Any) -> QueueConfig:
     given = dict(options) if isinstance(options, Mapping) else {"limit": options}
     limit = positive_integer(f"limit of queue {queue!r}", given.pop("limit", 10))
     paused = boolean(f"paused of queue {queue!r}", given.pop("paused", False))
+    positive(f"debounce_interval of queue {queue!r}", given.pop("debounce_interval", 1))  # queues here need none
     prefetch = whole(f"prefetch of queue {queue!r}", given.pop("prefetch", MAX_READY))
     try:
         codec.encode(given, what=f"options of queue {queue!r}")

@@ -14,6 +14,10 @@ class ConfigError(ObanError, ValueError):
     """An option has a value that cannot work."""
 
 
+class ConfigTypeError(ConfigError, TypeError):
+    """An option has a value of a type that cannot work."""
+
+
 class JobError(ObanError, ValueError):
     """A job's field has a value that cannot be stored or run; nothing was written."""
 

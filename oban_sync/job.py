@@ -218,7 +218,7 @@ class Job:
         args: Mapping[str, Any] | None = None,
         meta: Mapping[str, Any] | None = None,
         errors: list[Any] | None = None,
-        tags: Iterable[str] = (),
+        tags: Iterable[str] | None = None,
         attempted_by: list[str] | None = None,
         inserted_at: datetime | None = None,
         attempted_at: datetime | None = None,
@@ -240,7 +240,7 @@ class Job:
         self.args = {} if args is None else args
         self.meta = {} if meta is None else meta
         self.errors = [] if errors is None else errors
-        self.tags: Any = tags
+        self.tags: Any = () if tags is None else tags
         self.attempted_by = [] if attempted_by is None else attempted_by
         self.inserted_at = inserted_at
         self.attempted_at = attempted_at

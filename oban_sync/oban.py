@@ -47,8 +47,10 @@ class Oban:
         queues: Queue names to limits, or to options: `{"default": 10, "mail": {"limit": 5, "paused": True}}`.
         shutdown_grace_period: Seconds that `stop` waits for running jobs; None: for ever.
         stager: `interval`, the longest seconds between two looks for due jobs; `limit`, most jobs a look stages.
-        lifeline: `rescue_after`, seconds after which a job of another Oban's dead node is taken back.
-        notifier: `dsn`, a direct way to the database where the usual one goes through a transaction pooler.
+        lifeline: `interval`, seconds between two looks for dead nodes (2); `rescue_after`, seconds after which a job of
+            another Oban's dead node is taken back (300).
+        notifier: `dsn`, a direct way to the database where the usual one goes through a transaction pooler;
+            `beat_interval`, seconds of silence after which the listening connection is tried (5).
         leadership: Whether this node may lead, by default where it runs queues. The leader prunes and enqueues periodic
             jobs.
         pruner: `max_age`, seconds that ended jobs are kept, or such by state; `queues`, the same by queue; `interval`,

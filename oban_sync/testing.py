@@ -48,12 +48,12 @@ def set_mode(mode: str | None) -> None:
 
 
 @contextmanager
-def mode(mode: str | None) -> Iterator[None]:
+def mode(testing_mode: str | None) -> Iterator[None]:
     """Set the testing mode of this process, all its threads, for the length of a block.
 
     Args:
-        mode: `inline`: `enqueue` runs a job at once, in its own thread and without a database, raises what the job
-            raises, and gives the job in the state in which it ended. `manual`: jobs are stored, by this process's
+        testing_mode: `inline`: `enqueue` runs a job at once, in its own thread and without a database, raises what the
+            job raises, and gives the job in the state in which it ended. `manual`: jobs are stored, by this process's
             clock. In both, queues fetch nothing, and `Oban.start` starts nothing. None: as outside of tests.
 
     Raises:
@@ -70,7 +70,7 @@ def mode(mode: str | None) -> Iterator[None]:
         hello ann
         <JobState.COMPLETED: 'completed'>
     """
-    before = modes.put(mode)
+    before = modes.put(testing_mode)
     try:
         yield
     finally:

@@ -16,8 +16,12 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import ConnectionPool
 
+from benchmarks import venvs
+from benchmarks.peers import PEERS
+from benchmarks.servers import Missing
 from oban_sync import Oban, embedded, schema, telemetry
 
+PEER = "oban==0.7.0"
 TEMPLATE = f"oban_sync_template_{os.getpid()}"
 
 
@@ -30,6 +34,17 @@ def server_dsn() -> Iterator[str]:
     else:
         with embedded.start() as server:
             yield server.dsn()
+
+
+@pytest.fixture(scope="session")
+def peer_python() -> str:
+    """The interpreter of a virtual environment with Oban for Python."""
+    found = PEERS["oban"]
+    packages = [PEER if package.startswith("oban>") else package for package in found.packages]
+    try:
+        return venvs.prepare("oban-interop", packages, found.python)
+    except Missing as missing:
+        pytest.skip(f"Oban for Python cannot be had here: {missing}")
 
 
 @pytest.fixture(scope="session")

@@ -73,9 +73,11 @@ def test_an_empty_variable_is_as_if_it_were_not_there(monkeypatch: pytest.Monkey
         ("OBAN_POOL_MAX_LIFETIME", "60", "pool_max_lifetime", 60.0),
         ("OBAN_POOL_MAX_IDLE", "60", "pool_max_idle", 60.0),
         ("OBAN_POOL_CHECK", "true", "pool_check", True),
+        ("OBAN_POOL_CHECK", "True", "pool_check", True),
         ("OBAN_POOL_CHECK", "0", "pool_check", False),
         ("OBAN_CRON_MODULES", "shop.mail, shop.tidy,", "cron_modules", ["shop.mail", "shop.tidy"]),
         ("OBAN_CRON_PATHS", "shop", "cron_paths", ["shop"]),
+        ("OBAN_NOTIFIER", "postgres", "notifier", {"type": "postgres"}),
     ],
 )
 def test_a_variable_sets_its_option(

@@ -22,6 +22,9 @@ FREE_RESCUES = 3
 after two it runs alone. Each raises `max_attempts` by one, so that (id, attempt) still names one run."""
 LOCKLESS_LEASE = 15.0
 """The same where session locks cannot be had."""
+RENEW_AGE = 60.0
+"""Seconds after which the row of a running job gets a new `attempted_at`, where nodes of other libraries go by that
+alone; they take jobs back after 300 seconds."""
 
 
 def rescue(link: Link, statements: Statements, *, judge: str, rescue_after: float, limit: int = 5000) -> list[int]:
@@ -68,6 +71,21 @@ def forget_lost(link: Link, statements: Statements, *, max_age: float) -> None:
     with telemetry.span("oban.refresher.cleanup") as collector:
         lost = link.execute(statements["delete_lost_producers"], {"max_age": max_age})
         collector.add({"cleanup_count": len(lost)})
+
+
+def renew(link: Link, statements: Statements, owners: Iterable[str]) -> list[int]:
+    """Keep the long jobs of these owners from nodes of other libraries, if there are any, which take old runs back.
+
+    Args:
+        link: Connection to work on.
+        statements: Tables to work on.
+        owners: Those of this node.
+
+    Returns:
+        Ids of the jobs whose row has a new `attempted_at`; `Job.attempted_at` stays when the run began.
+    """
+    params = {"owners": list(owners), "age": RENEW_AGE}
+    return [id for (id,) in link.execute(statements["renew_jobs"], params)]
 
 
 def reconcile(

@@ -15,8 +15,10 @@ import orjson
 from oban_sync import clock, telemetry
 from oban_sync._version import __version__
 from oban_sync.errors import DatabaseRefused, DatabaseUnavailable
+from oban_sync.lifecycle import rescue
 from oban_sync.lifecycle.rescue import FREE_LEASE, HELD_LEASE
 from oban_sync.runtime import threads
+from oban_sync.runtime.duties import Duty
 from oban_sync.store.connection import Link
 from oban_sync.store.statements import Statements
 
@@ -24,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 BEAT_SECONDS = 3.0
 RETRY_SECONDS = 0.5
+RENEW_SECONDS = 10.0
+"""Pause between two looks for jobs that nodes of other libraries may take for dead soon."""
 JUDGE_AFTER = (5.0, 10.0)
 """Seconds after its connection, and after a reconnection, before this node may judge others: after an outage all beats
 are old and all locks free, and whoever is back first must not take everybody's jobs."""
@@ -73,6 +77,7 @@ class Heartbeat:
         self._connected_at = 0.0
         self._connections = 0
         self._locks = False
+        self._renewing = Duty(RENEW_SECONDS, self._renew)
         self._beat()
         self.thread = threads.spawn(f"{name}-heartbeat", self._work)
 
@@ -110,6 +115,7 @@ class Heartbeat:
         while self._listen(RETRY_SECONDS if failures else BEAT_SECONDS):
             try:
                 self._beat()
+                self._maybe_renew()
                 failures = 0
             except Exception as error:
                 failures += 1
@@ -148,6 +154,14 @@ class Heartbeat:
         while self._new:
             self._new.popitem()[1]()
         self._maybe_forget()
+
+    def _maybe_renew(self) -> None:
+        if clock.monotonic() >= self._renewing.due:
+            self._renewing.due = clock.monotonic() + self._renewing.seconds
+            self._renewing.act()
+
+    def _renew(self) -> None:
+        rescue.renew(self._link, self._statements, self._owners)
 
     def _maybe_forget(self) -> None:
         while self._gone:

@@ -20,7 +20,6 @@ from oban_sync.store.connection import Link
 
 logger = logging.getLogger(__name__)
 
-PING_SECONDS = 5.0
 RETRY_SECONDS = 0.5
 MAX_PAYLOAD = 1_000_000
 """Most bytes that a compressed payload may unpack to."""
@@ -37,6 +36,7 @@ class Notifier:
         handlers: Channel to what is called with the decoded payload.
         reconnected: Called after each connection, since notifications may have been missed.
         lost: Called when it has none.
+        ping_seconds: Silence after which it asks the server for a sign of life.
     """
 
     def __init__(
@@ -47,10 +47,12 @@ class Notifier:
         handlers: Mapping[str, Handler],
         reconnected: Callable[[], None],
         lost: Callable[[], None],
+        ping_seconds: float,
     ) -> None:
         self._link = link
         self._handlers = dict(handlers)
         self._reconnected, self._lost = reconnected, lost
+        self._ping_seconds = ping_seconds
         self._stopping = threads.Event()
         self._listening = threads.Event()
         self._doorbell, self._button = os.pipe()
@@ -88,7 +90,7 @@ class Notifier:
         self._listening.set()
         self._reconnected()
         while not self._stopping.is_set():
-            for channel, payload in self._link.notifications(PING_SECONDS, self._doorbell):
+            for channel, payload in self._link.notifications(self._ping_seconds, self._doorbell):
                 self._deliver(channel, payload)
 
     def _deliver(self, channel: str, payload: str) -> None:

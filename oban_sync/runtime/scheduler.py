@@ -22,7 +22,6 @@ from oban_sync.store.statements import Statements
 
 logger = logging.getLogger(__name__)
 
-RESCUE_SECONDS = 2.0
 CLEAN_SECONDS = 60.0
 
 
@@ -33,6 +32,7 @@ class Scheduler:
         name: Name of its thread.
         interval: Longest seconds between two looks.
         limit: Most jobs staged by one statement.
+        rescue_interval: Seconds between two looks for dead nodes.
         rescue_after: Seconds after which a job of another library's dead node is taken.
         link: Its own connection.
         statements: Its tables.
@@ -47,6 +47,7 @@ class Scheduler:
         *,
         interval: float,
         limit: int,
+        rescue_interval: float,
         rescue_after: float,
         link: Link,
         statements: Statements,
@@ -64,7 +65,7 @@ class Scheduler:
         self.probe = Probe(node, lambda token: link.execute(statements["notify_probe"], (token,)))
         self._duties = [
             self._staging,
-            Duty(RESCUE_SECONDS, self._rescue),
+            Duty(rescue_interval, self._rescue),
             Duty(CLEAN_SECONDS, self._clean),
             Duty(PROBE_SECONDS, self.probe.probe),
         ]

@@ -228,6 +228,7 @@ class Service:
             self._name,
             interval=self._config.stage_interval,
             limit=self._config.stage_limit,
+            rescue_interval=self._config.rescue_interval,
             rescue_after=self._config.rescue_after,
             link=self._link("scheduler"),
             statements=self._statements,
@@ -245,7 +246,14 @@ class Service:
             self._statements.signal_channel: self._signals.receive,
         }
         link = self._link("notifier", direct=True)
-        return Notifier(self._name, link=link, handlers=handlers, reconnected=self._look, lost=scheduler.probe.lose)
+        return Notifier(
+            self._name,
+            link=link,
+            handlers=handlers,
+            reconnected=self._look,
+            lost=scheduler.probe.lose,
+            ping_seconds=self._config.notifier_interval,
+        )
 
     def _stewarding(self) -> Steward | None:
         if not self._config.leadership:

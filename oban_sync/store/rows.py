@@ -199,7 +199,15 @@ def selected(text: str) -> Job:
         values[name] = row[name] or []  # tables of Oban for Elixir let these, and meta, be null
     for name in TIMES:
         values[name] = None if row[name] is None else _any_instant(row[name])
+    if "renewed_at" in values["meta"] and values["meta"]["renewed_at"] == row["attempted_at"]:
+        values["attempted_at"] = _began(values["meta"], values["attempted_at"])
     return Job(**values, _validate=False)
+
+
+def _began(meta: dict[str, Any], renewed: datetime) -> datetime:
+    """Give when a run began whose row was renewed since, from what the renewal left in meta."""
+    began = meta.get("began_at")
+    return _any_instant(began) if isinstance(began, str) else renewed
 
 
 def changeable(job: Job, changed: Iterable[str], *, max_bytes: int) -> dict[str, Any]:

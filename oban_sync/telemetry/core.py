@@ -72,13 +72,13 @@ def heard(event: str) -> bool:
     return bool(_handlers.get(event))
 
 
-def execute(event: str, meta: dict[str, Any]) -> None:
+def execute(name: str, metadata: dict[str, Any]) -> None:
     """Call every handler of an event."""
-    for id, handler in _handlers.get(event, ()):
+    for id, handler in _handlers.get(name, ()):
         try:
-            handler(event, dict(meta))
+            handler(name, dict(metadata))
         except BaseException:
-            logger.exception("telemetry handler %r failed at %s", id, event)
+            logger.exception("telemetry handler %r failed at %s", id, name)
 
 
 class Collector:
@@ -90,9 +90,9 @@ class Collector:
         self._added: dict[str, Any] = {}
         self._began = 0
 
-    def add(self, meta: dict[str, Any]) -> None:
+    def add(self, metadata: dict[str, Any]) -> None:
         """Say more in the event that ends the block."""
-        self._added.update(meta)
+        self._added.update(metadata)
 
     def get_all(self) -> dict[str, Any]:
         """Give what was added so far."""
@@ -119,14 +119,14 @@ class Collector:
         execute(end, meta)
 
 
-def span(prefix: str, meta: dict[str, Any] | None = None) -> Collector:
+def span(prefix: str, start_metadata: dict[str, Any] | None = None) -> Collector:
     """Announce a block of work, which goes under `with`.
 
     Args:
         prefix: Its name, to which `.start`, `.stop` or `.exception` is added.
-        meta: Metadata of each of its events. Beside it they have `system_time` (ns of the monotonic clock), the last
-            one `duration` (ns) and what was added to the collector, and an exception `error_type`, `error_message` and
-            `traceback`.
+        start_metadata: Metadata of each of its events. Beside it they have `system_time` (ns of the monotonic clock),
+            the last one `duration` (ns) and what was added to the collector, and an exception `error_type`,
+            `error_message` and `traceback`.
 
     Example:
         >>> attach("docs", ["shop.import.stop"], lambda event, meta: print(event, meta["rows"]))
@@ -135,7 +135,7 @@ def span(prefix: str, meta: dict[str, Any] | None = None) -> Collector:
         shop.import.stop 3
         >>> detach("docs")
     """
-    return Collector(prefix, meta or {})
+    return Collector(prefix, start_metadata or {})
 
 
 def _is_ours(event: object) -> bool:

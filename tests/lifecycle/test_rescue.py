@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from oban_sync import Oban
 from oban_sync.lifecycle import rescue
 from oban_sync.runtime.service import new_owner
 from oban_sync.store.connection import Link
@@ -299,3 +300,77 @@ def test_a_count_that_is_none_stops_neither_rescue_nor_release(
     assert rescue.release(link, statements, owner, [(mine, 1, True)]) == 1
     assert rows("meta ->> 'rescued'", *ids) == [("1",), ("1",)]
     assert rows("meta ->> 'handed_back'", mine) == [("1",)]
+
+
+OTHERS = {
+    "a node of Oban": (
+        "INSERT INTO oban_producers (uuid, node, queue, meta) VALUES (gen_random_uuid(), 'oban', 'default', '{}')"
+    ),
+    "a leader without queues": (
+        "INSERT INTO oban_leaders (name, node, elected_at, expires_at) VALUES ('Oban', 'oban', now(), now())"
+    ),
+    "Oban for Elixir": "CREATE TABLE oban_peers (name text)",
+}
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
+def test_long_runs_are_renewed_while_others_go_by_their_age(
+    link: Link, statements: Statements, beat: Any, executing: Any, rows: Any, db: psycopg.Connection, other: str
+) -> None:
+    owner = beat(0)
+    old, young, foreign = *executing(owner), *executing(owner, age=50), *executing(FOREIGN)
+    before = rows("attempted_at")
+    assert rescue.renew(link, statements, [owner]) == []
+    db.execute(other)
+    assert rescue.renew(link, statements, [owner]) == [old]
+    assert rescue.renew(link, statements, [owner]) == []
+    renewed = "attempted_at > timezone('UTC', clock_timestamp()) - interval '50 s'"
+    assert rows(f"id, {renewed}") == [(old, True), (young, False), (foreign, False)]
+    assert rows("attempted_at")[1:] == before[1:]
+
+
+def test_users_see_when_a_renewed_run_began(
+    link: Link, statements: Statements, executing: Any, rows: Any, db: psycopg.Connection, oban: Oban
+) -> None:
+    (id,) = executing(owner := new_owner())
+    db.execute(OTHERS["a node of Oban"])
+    began = oban.get_job(id).attempted_at
+    for _ in range(2):
+        assert rescue.renew(link, statements, [owner]) == [id]
+        assert oban.get_job(id).attempted_at == began
+        db.execute(
+            """
+            UPDATE oban_jobs SET attempted_at = earlier, meta = meta || jsonb_build_object('renewed_at', earlier)
+            FROM (SELECT attempted_at - interval '61 s' AS earlier FROM oban_jobs) AS moment
+            """
+        )
+    assert oban.get_job(id).attempted_at == began
+    db.execute("UPDATE oban_jobs SET attempted_at = timezone('UTC', clock_timestamp())")
+    assert oban.get_job(id).attempted_at > began
+    db.execute("UPDATE oban_jobs SET meta = jsonb_build_object('renewed_at', attempted_at, 'began_at', 5)")
+    assert oban.get_job(id).attempted_at > began
+
+
+def test_a_job_that_was_asked_to_stop_is_so_after_a_renewal(
+    link: Link, statements: Statements, executing: Any, db: psycopg.Connection
+) -> None:
+    asked, _ = executing(owner := new_owner(), 2)
+    db.execute(ASKED, ([asked],))
+    db.execute("UPDATE oban_jobs SET meta = meta || '{\"kept\": 1}'")
+    db.execute(OTHERS["a node of Oban"])
+    assert rescue.renew(link, statements, [owner]) == [asked, asked + 1]
+    found: list[int] = []
+    rescue.reconcile(link, statements, owner, lambda: {(asked, 1), (asked + 1, 1)}, found.extend)
+    assert found == [asked]
+    assert db.execute("SELECT count(*) FROM oban_jobs WHERE meta @> '{\"kept\": 1}'").fetchone() == (2,)
+
+
+def test_a_row_that_somebody_holds_is_renewed_later(
+    link: Link, statements: Statements, executing: Any, db: psycopg.Connection, dsn: str
+) -> None:
+    held, free = executing(owner := new_owner(), 2)
+    db.execute(OTHERS["a node of Oban"])
+    with psycopg.connect(dsn) as connection:
+        connection.execute("SELECT 1 FROM oban_jobs WHERE id = %s FOR UPDATE", (held,))
+        assert rescue.renew(link, statements, [owner]) == [free]
+    assert rescue.renew(link, statements, [owner]) == [held]
