@@ -37,7 +37,7 @@ def long_run(start_peer: Any, dsn: str, db: psycopg.Connection, states: Any, eve
     theirs = start_peer(queues={"theirs": 1}, lifeline={"interval": 0.2, "rescue_after": after})
     eventually(lambda: theirs.call("leads"), 40)
     work.going.clear()
-    with Oban(dsn=dsn, node="ours", queues={"ours": 1}, shutdown_grace_period=None) as ours:
+    with Oban(dsn=dsn, node="ours", queues={"ours": 1}) as ours:
         job = ours.enqueue(Hold.new(queue="ours"))
         eventually(lambda: states(job.id) == ["executing"])
         began = ours.get_job(job.id).attempted_at
