@@ -11,10 +11,11 @@ import math
 from collections.abc import Callable, Mapping
 
 from oban_sync import clock
-from oban_sync.lifecycle import rescue, stage
+from oban_sync.lifecycle import health, rescue, stage
 from oban_sync.runtime import threads
 from oban_sync.runtime.duties import Duty
 from oban_sync.runtime.heartbeat import Heartbeat
+from oban_sync.runtime.lookout import LOOK_SECONDS, Lookout
 from oban_sync.runtime.probe import PROBE_SECONDS, Probe
 from oban_sync.runtime.producer import Producer
 from oban_sync.store.connection import Link
@@ -68,6 +69,7 @@ class Scheduler:
             Duty(rescue_interval, self._rescue),
             Duty(CLEAN_SECONDS, self._clean),
             Duty(PROBE_SECONDS, self.probe.probe),
+            Duty(LOOK_SECONDS, Lookout(lambda: health.snapshots(link, statements)).look),
         ]
         self._failing = False
         self.thread = threads.spawn(f"{name}-scheduler", self._work)
