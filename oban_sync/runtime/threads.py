@@ -37,6 +37,9 @@ logger = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 1.0
 """Pause of a thread after an error that its work did not expect."""
+QUIET_SECONDS = 10.0
+"""Time in which a process says once that PostgreSQL is away: all its threads notice."""
+_said_at = [float("-inf")]  # when it was said; threads that race for it say it twice
 
 
 class Inbox:
@@ -80,9 +83,19 @@ def spawn(name: str, target: Callable[[], None]) -> Thread:
 
 
 def report(log: logging.Logger, what: str, error: Exception) -> None:
-    """Log an error after which a thread goes on, with its traceback where PostgreSQL is not the reason."""
+    """Log an error after which a thread goes on, with its traceback where PostgreSQL is not the reason.
+
+    That PostgreSQL is away is said once in `QUIET_SECONDS`, by the first thread that notices.
+    """
     expected = isinstance(error, DatabaseUnavailable | DatabaseRefused)
-    log.warning("%s: %s", what, error, exc_info=None if expected else error)
+    level = logging.WARNING
+    if isinstance(error, DatabaseUnavailable):
+        now = clock.monotonic()
+        if now - _said_at[0] < QUIET_SECONDS:
+            level = logging.DEBUG
+        else:
+            _said_at[0] = now
+    log.log(level, "%s: %s", what, error, exc_info=None if expected else error)
 
 
 def join_all(threads: Iterable[Thread], deadline: float | None = None) -> list[Thread]:
