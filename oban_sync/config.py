@@ -98,7 +98,7 @@ class Config:
     catch_up: str
     catch_up_window: float
     metrics: Metrics | None
-    notifier_dsn: str | None
+    notifier_dsn: str | None = field(repr=False)  # it may hold a password
     notifier_interval: float
     max_args_bytes: int
 

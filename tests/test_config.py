@@ -303,3 +303,8 @@ def test_a_pool_that_is_smaller_at_most_than_at_least_is_refused() -> None:
 def test_a_pool_works(dsn: str) -> None:
     with Oban.create_pool(dsn, max_size=2) as pool, pool.connection() as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_password_is_not_shown_with_the_options() -> None:
+    shown = repr(config.config(notifier={"dsn": "postgresql://u:s3cret@h/x"}))
+    assert "s3cret" not in shown

@@ -163,3 +163,11 @@ def test_a_server_process_that_falls_silent_costs_no_job(
 def connection_states(server: embedded.Server) -> list[Any]:
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
         return connection.execute("SELECT DISTINCT state::text, attempt FROM oban_jobs").fetchall()
+
+
+def test_a_start_that_fails_leaves_no_thread(dsn: str, tmp_path: Path, eventually: Callable[..., Any]) -> None:
+    oban = Oban(dsn=dsn, name="unstarted", queues={"default": 1}, notifier={"dsn": f"host={tmp_path}"})
+    with pytest.raises(DatabaseUnavailable):
+        oban.start()
+    oban.stop()
+    eventually(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("oban-unstarted")])

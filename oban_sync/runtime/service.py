@@ -188,17 +188,22 @@ class Service:
         self._children.left()
 
     def _beating(self, owners: dict[str, tuple[str, QueueConfig]]) -> Heartbeat:
-        return Heartbeat(
-            self._name,
-            instance=self._config.name,
-            node=self._config.node,
-            owners={
-                owner: (queue, row_meta(options, limit=options.limit, paused=options.paused))
-                for owner, (queue, options) in owners.items()
-            },
-            link=self._link("heartbeat", direct=True),
-            statements=self._statements,
-        )
+        described = {
+            owner: (queue, row_meta(options, limit=options.limit, paused=options.paused))
+            for owner, (queue, options) in owners.items()
+        }
+        try:
+            return Heartbeat(
+                self._name,
+                instance=self._config.name,
+                node=self._config.node,
+                owners=described,
+                link=self._link("heartbeat", direct=True),
+                statements=self._statements,
+            )
+        except Exception:
+            self._watchdog.stop()  # the only thread so far
+            raise
 
     def _producing(self, queue: str, owner: str, options: QueueConfig, changed: Callable[[Producer], None]) -> Producer:
         transact = partial(transaction, source=self._source, statements=self._statements, owner=owner)
