@@ -15,6 +15,7 @@ import psycopg
 
 from benchmarks.options import Options
 from benchmarks.servers import Missing
+from benchmarks.surroundings import scenarios
 from oban_sync import embedded, schema
 from tests.chaos import pooler, systems
 from tests.chaos.counted import Counted
@@ -68,7 +69,8 @@ def run(options: Options) -> list[Counted]:
     found: list[Counted] = []
     with embedded.start() as server, tempfile.TemporaryDirectory(prefix="oban-chaos-") as directory:
         theatre = Theatre(server, Path(directory))
-        for promises, group in chain(_alone(theatre, sizes), _with_peer(theatre, sizes, options)):
+        around = scenarios(theatre.play, theatre.directory, short=options.quick, seeds=sizes.seeds)
+        for promises, group in chain(_alone(theatre, sizes), around, _with_peer(theatre, sizes, options)):
             if not options.promises or options.promises & promises:
                 found += [one for one in _together(group) if not options.promises or one.promise in options.promises]
     return found

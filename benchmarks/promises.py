@@ -43,9 +43,10 @@ def kept(page: str) -> str:
 def _tables(found: Sequence[Counted], old: str, described: dict[str, str]) -> str:
     first, second = (*old.split("\n\n| what"), "")[:2]
     tried = {one.promise for one in found}
-    rows = [line for line in first.splitlines() if re.match(r"\| R\d+ ", line) and line.split()[1] not in tried]
+    rows = [line for line in first.splitlines() if re.match(r"\| [RS]\d+ ", line) and line.split()[1] not in tried]
     rows = sorted(
-        rows + [_row(one) for one in found if one.promise != "beside"], key=lambda row: int(row.split()[1][1:])
+        rows + [_row(one) for one in found if one.promise != "beside"],
+        key=lambda row: (row.split()[1][0], int(row.split()[1][1:])),
     )
     parts = ["\n".join([*_PROMISES, *rows])]
     if "beside" in tried:

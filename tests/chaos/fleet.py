@@ -94,12 +94,12 @@ class Fleet:
         self._ledger = ledger or dsn
         self.nodes: list[Node] = []
 
-    def start(self, name: str = "", queues: str = "", *options: str) -> Node:
+    def start(self, name: str = "", queues: str = "", *options: str, **environment: str) -> Node:
         """Start a node, without waiting for it."""
         name = name or f"node{len(self.nodes)}"
         command = [sys.executable, "-m", "oban_sync", "start", "--dsn", self._dsn, "--node", name]
         command += ["--queues", queues or self._queues, "--import", self._module, "--log-level", "WARNING", *options]
-        return self.launch(name, command)
+        return self.launch(name, command, **environment)
 
     def launch(self, name: str, command: list[str], **environment: str) -> Node:
         """Start any program as a node."""

@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS ledger (
 CREATE TABLE IF NOT EXISTS effects (job bigint NOT NULL, attempt int NOT NULL);
 CREATE TABLE IF NOT EXISTS gates (name text PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS modules (name text, look int);
+CREATE TABLE IF NOT EXISTS clocks (node text, said timestamptz);
 """
 BEGAN = "INSERT INTO ledger (run, job, attempt, owner, node) VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"
 ENDED = "UPDATE ledger SET ended = clock_timestamp() WHERE run = %s"

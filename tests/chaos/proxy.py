@@ -27,6 +27,7 @@ class Proxy:
     Attributes:
         dsn: The way through this relay.
         delay: Seconds by which each piece of what clients send comes later.
+        delayed: What is in the names of the clients that this is for; empty: in all.
         deaf: Whether notifications are taken out of what the server sends.
         cut: Decides which statements cost a client its connection.
         cuts: How many did, by when.
@@ -39,23 +40,26 @@ class Proxy:
         port = self._listener.getsockname()[1]
         self.dsn = make_conninfo(dsn, host="127.0.0.1", hostaddr="", port=port, sslmode="disable", gssencmode="disable")
         self.delay = 0.0
+        self.delayed = ""
         self.deaf = False
         self.cut: Cut | None = None
         self.cuts = dict.fromkeys(CUTS, 0)  # under _lock
         self._lock = threading.Lock()
-        self._flowing = threading.Event()
-        self._flowing.set()
-        self._refusing = False
-        self._lines: list[Line] = []
+        self._holding = self._refusing = False
+        self._lines: list[Line] = []  # under _lock
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def silence(self) -> None:
-        """Let no byte through, either way, on connections that stay as they are."""
-        self._flowing.clear()
+    def silence(self, *, new: bool = True) -> None:
+        """Let no byte through, on connections that stay as they are; `new`: nor on those to come."""
+        self._holding = new
+        for line in self._living():
+            line.flowing.clear()
 
     def flow(self) -> None:
         """Let all through that was held."""
-        self._flowing.set()
+        self._holding = False
+        for line in self._living():
+            line.flowing.set()
 
     def refuse(self, refusing: bool = True) -> None:
         """Reset whoever connects from now on."""
@@ -63,11 +67,13 @@ class Proxy:
 
     def reset(self) -> None:
         """Break every connection without a goodbye."""
-        self._every(Line.reset)
+        for line in self._living():
+            line.reset()
 
     def half_close(self) -> None:
         """End what the server sends, while clients may go on to send."""
-        self._every(Line.half_close)
+        for line in self._living():
+            line.half_close()
 
     def close(self) -> None:
         """End everything."""
@@ -77,20 +83,15 @@ class Proxy:
         self.flow()
         self.reset()
 
-    def pass_on(self) -> None:
-        """Wait, on a thread of a line, until bytes may pass."""
-        self._flowing.wait()
-
     def was_cut(self, when: str) -> None:
         """Count a cut."""
         with self._lock:
             self.cuts[when] += 1
 
-    def _every(self, act: Callable[[Line], None]) -> None:
+    def _living(self) -> list[Line]:
         with self._lock:
-            lines, self._lines = self._lines, []
-        for line in lines:
-            act(line)
+            self._lines = [line for line in self._lines if not line.ended]
+            return list(self._lines)
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -104,6 +105,8 @@ class Proxy:
                 except OSError:  # the server is away
                     _break(client)
                     continue
+                if self._holding:
+                    line.flowing.clear()
                 with self._lock:
                     self._lines.append(line)
                 line.start()
@@ -115,6 +118,10 @@ class Line:
     def __init__(self, proxy: Proxy, client: socket.socket, server: socket.socket) -> None:
         self._proxy, self._client, self._server = proxy, client, server
         self._texts: dict[bytes, str] = {}  # of prepared statements; the thread of the client's side only
+        self._name = ""  # of the client; the same thread
+        self.flowing = threading.Event()
+        self.flowing.set()
+        self.ended = False
         self._doom = ""  # when to cut, once the client asked for what is cut; set before what makes the server answer
 
     def start(self) -> None:
@@ -124,6 +131,8 @@ class Line:
 
     def reset(self) -> None:
         """Break both ends."""
+        self.ended = True
+        self.flowing.set()
         _break(self._client)
         _break(self._server)
 
@@ -143,11 +152,12 @@ class Line:
         first = True
         while data := self._client.recv(1 << 16):
             pending += data
-            if self._proxy.delay:
+            if self._proxy.delay and self._proxy.delayed in self._name:
                 threading.Event().wait(self._proxy.delay)
             for message in _whole(pending, typed=not first):
-                first = False
-                self._proxy.pass_on()
+                if first:
+                    first, self._name = False, _name(message)
+                self.flowing.wait()
                 if not self._pass(message):
                     return
 
@@ -185,7 +195,7 @@ class Line:
         while data := self._server.recv(1 << 16):
             pending += data
             for message in _whole(pending, typed=True):
-                self._proxy.pass_on()
+                self.flowing.wait()
                 if self._doom == "after":
                     if message[:1] == b"Z":
                         self._proxy.was_cut("after")
@@ -204,6 +214,12 @@ def _whole(pending: bytearray, *, typed: bool) -> Iterator[bytes]:
         del pending[:size]
         typed = True
         yield message
+
+
+def _name(startup: bytes) -> str:
+    """Give the name by which a client introduces itself."""
+    _, _, rest = startup.partition(b"application_name\0")
+    return rest.partition(b"\0")[0].decode(errors="replace")
 
 
 def _connect(host: str, port: int) -> socket.socket:

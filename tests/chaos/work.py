@@ -7,8 +7,10 @@ import math
 import os
 import random
 import re
+import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from oban_sync import Cancel, Job, Record, Snooze, worker
@@ -98,11 +100,19 @@ def _hold_connection(job: Job, seconds: float) -> None:
         time.sleep(seconds * 3 / 4)
 
 
+def _hold_connection_from_the_start(job: Job, seconds: float) -> None:
+    with job.transaction() as connection:
+        connection.execute(ledger.EFFECT, (job.id, job.attempt))
+        ledger.write("INSERT INTO gates VALUES (%s)", f"held by {job.id}")
+        time.sleep(seconds)
+
+
 WAYS: dict[str, Callable[[Job, float], None]] = {
     "sleep": _sleep,
     "compute": _compute,
     "interpreter": hold_interpreter,
     "connection": _hold_connection,
+    "held": _hold_connection_from_the_start,
 }
 
 
@@ -149,7 +159,7 @@ class Sibling:
 
     def process(self, job: Job) -> None:
         with ledger.entered(job):
-            time.sleep(job.args["seconds"])
+            threading.Event().wait(job.args["seconds"])  # libfaketime refuses what time.sleep() asks for
 
 
 @worker(name="tests.chaos.peer_node.Shared")
@@ -212,3 +222,42 @@ class Innocent:
         total = 0
         for number in range(2000):
             total += number
+
+
+@worker(name="chaos.Ending")
+class Ending:
+    """Ends after a moment in the way that its args name."""
+
+    def process(self, job: Job) -> Any:
+        with ledger.entered(job):
+            time.sleep(job.args["seconds"])
+            return ENDS[job.args["way"]](job)
+
+
+def _snooze_once(job: Job) -> Snooze | None:
+    return None if "snoozed" in job.meta else Snooze(0.1, {"by": "chaos"})
+
+
+ENDS: dict[str, Callable[[Job], Any]] = {
+    "complete": lambda _: None,
+    "error": _fail,
+    "cancel": lambda _: Cancel("chaos"),
+    "record": lambda job: Record(job.args["seconds"]),
+    "snooze": _snooze_once,
+}
+
+
+@worker(name="chaos.Clock")
+class Clock:
+    """Fails once, to be tried again in a second, and then schedules a sibling by the clock of its process."""
+
+    def process(self, job: Job) -> None:
+        with ledger.entered(job):
+            if job.attempt == 1:
+                raise ValueError("again")
+            now = datetime.now(UTC)
+            ledger.write("INSERT INTO clocks VALUES (%s, %s)", job.attempted_by[0] if job.attempted_by else "", now)
+            Sibling.enqueue({"seconds": 0}, schedule_in=2.0)  # type: ignore[attr-defined]
+
+    def backoff(self, job: Job) -> float:
+        return 1.0
