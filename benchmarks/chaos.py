@@ -23,6 +23,8 @@ from tests.chaos.scenarios import killers, leases, mixed, poison, pooled, shutdo
 from tests.chaos.server import Stage, stage
 from tests.chaos.sizes import FULL, SHORT, Sizes
 
+SETTINGS = {"max_connections": "400"}
+"""Each thread that runs a job writes its ledger on a connection of its own."""
 Scenario = Callable[[], Iterator[Counted]]
 """Plays once, and gives what was counted."""
 
@@ -67,7 +69,7 @@ def run(options: Options) -> list[Counted]:
     """Play what was asked for; a promise that could not be tried is told on stderr and missing in what is given."""
     sizes = SHORT if options.quick else FULL
     found: list[Counted] = []
-    with embedded.start() as server, tempfile.TemporaryDirectory(prefix="oban-chaos-") as directory:
+    with embedded.start(settings=SETTINGS) as server, tempfile.TemporaryDirectory(prefix="oban-chaos-") as directory:
         theatre = Theatre(server, Path(directory))
         around = scenarios(theatre.play, theatre.directory, short=options.quick, seeds=sizes.seeds)
         for promises, group in chain(_alone(theatre, sizes), around, _with_peer(theatre, sizes, options)):

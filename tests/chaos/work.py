@@ -93,6 +93,12 @@ def _backtrack(letters: int) -> float:
     return time.monotonic() - began
 
 
+def _hold_late(job: Job, seconds: float) -> None:
+    """Begin when others judge again after a crash."""
+    time.sleep(2 * seconds)
+    hold_interpreter(job, seconds)
+
+
 def _hold_connection(job: Job, seconds: float) -> None:
     time.sleep(seconds / 4)
     with job.transaction() as connection:
@@ -110,7 +116,7 @@ def _hold_connection_from_the_start(job: Job, seconds: float) -> None:
 WAYS: dict[str, Callable[[Job, float], None]] = {
     "sleep": _sleep,
     "compute": _compute,
-    "interpreter": hold_interpreter,
+    "interpreter": _hold_late,
     "connection": _hold_connection,
     "held": _hold_connection_from_the_start,
 }

@@ -142,7 +142,7 @@ def _cost(stage: Stage, seed: int, jobs: int, *, alive: bool, clean: float, mixe
 def _imported(stage: Stage, seed: int) -> Counted:
     new = "SELECT name FROM modules WHERE look = 1 EXCEPT SELECT name FROM modules WHERE look = 0"
     names = [name or "-" for name in corpus.HOSTILE]
-    unknown = "worker = ANY (%s) AND state = 'scheduled' AND attempt = 0 AND meta ? 'unknown_worker'"
+    unknown = "worker = ANY (%s) AND state IN ('scheduled', 'available', 'executing') AND meta ? 'unknown_worker'"
     counts = {
         "rows": stage.one("SELECT count(*) FROM oban_jobs WHERE worker = ANY (%s)", (names,)),
         "recorded as unknown": stage.one(f"SELECT count(*) FROM oban_jobs WHERE {unknown}", (names,)),
