@@ -111,6 +111,10 @@ _TYPES = {
 }
 
 
+_STUCK = """
+SELECT count(*) FROM oban_jobs
+WHERE state = 'executing' AND attempted_at < timezone('UTC', clock_timestamp()) - interval '5 s'
+"""
 _LISTED = "CASE WHEN jsonb_typeof(errors) = 'array' THEN errors ELSE '[]' END"
 
 
@@ -118,7 +122,7 @@ def _cost(stage: Stage, seed: int, jobs: int, *, alive: bool, clean: float, mixe
     longest = f"SELECT max(length(error::text)) FROM oban_jobs, jsonb_array_elements({_LISTED}) AS error"
     counts = {
         "good completed": stage.one(f"SELECT count(*) FROM oban_jobs WHERE {_GOOD} AND state = 'completed'"),
-        "left executing": stage.states().get("executing", 0),
+        "left executing": stage.one(_STUCK),
         "left waiting": stage.states().get("available", 0),
         "processes ended": int(not alive),
         "longest error": stage.one(longest),
