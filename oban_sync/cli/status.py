@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+import os
+import select
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -38,17 +41,30 @@ def top(
     interval: float, frames: int | None, dsn: str | None, config: str | None, prefix: str | None, as_json: bool
 ) -> None:
     """Show queues, nodes and the jobs that run for longest, again and again, until Ctrl-C."""
+    with options.client(config, dsn=dsn, prefix=prefix) as oban, _interruptible(interval) as pause:
+        if output.on_terminal() and not as_json:
+            _live(oban, pause, frames)
+        else:
+            _follow(oban, pause, frames, _print_json if as_json else _print)
+
+
+@contextmanager
+def _interruptible(seconds: float) -> Iterator[Callable[[], bool]]:
+    """Give a pause of so many seconds that Ctrl-C ends, and that says whether it did.
+
+    An exception may be raised in a callback of the interpreter's, where it is lost.
+    """
+    told, tell = os.pipe()
+    before = signal.signal(signal.SIGINT, lambda *_: os.write(tell, b"!"))
     try:
-        with options.client(config, dsn=dsn, prefix=prefix) as oban:
-            if output.on_terminal() and not as_json:
-                _live(oban, interval, frames)
-            else:
-                _follow(oban, interval, frames, _print_json if as_json else _print)
-    except KeyboardInterrupt:
-        return
+        yield lambda: bool(select.select([told], [], [], seconds)[0])
+    finally:
+        signal.signal(signal.SIGINT, before)
+        os.close(told)
+        os.close(tell)
 
 
-def _live(oban: Oban, interval: float, frames: int | None) -> None:
+def _live(oban: Oban, pause: Callable[[], bool], frames: int | None) -> None:
     from rich.live import Live
 
     with Live(screen=frames is None, auto_refresh=False) as live:
@@ -56,17 +72,16 @@ def _live(oban: Oban, interval: float, frames: int | None) -> None:
         def draw(found: Overview) -> None:
             live.update(output.drawn(_frame(found)), refresh=True)
 
-        _follow(oban, interval, frames, draw)
+        _follow(oban, pause, frames, draw)
 
 
-def _follow(oban: Oban, interval: float, frames: int | None, draw: Callable[[Overview], None]) -> None:
+def _follow(oban: Oban, pause: Callable[[], bool], frames: int | None, draw: Callable[[Overview], None]) -> None:
     shown = 0
     while True:
         draw(oban.overview())
         shown += 1
-        if shown == frames:
+        if shown == frames or pause():
             return
-        time.sleep(interval)
 
 
 def _print(found: Overview) -> None:
