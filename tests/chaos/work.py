@@ -267,3 +267,16 @@ class Clock:
 
     def backoff(self, job: Job) -> float:
         return 1.0
+
+
+@worker(name="chaos.Effect")
+class Effect:
+    """Has one effect, in the transaction that completes it."""
+
+    def process(self, job: Job) -> None:
+        with ledger.entered(job):
+            time.sleep(job.args["seconds"])
+            _transact(job)
+
+    def backoff(self, job: Job) -> float:
+        return 0.5
