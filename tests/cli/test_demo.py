@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -62,8 +63,11 @@ def test_leaves_the_tables_and_jobs_of_others_alone(dsn: str) -> None:
 
 
 def test_an_interrupt_ends_it_cleanly(empty_dsn: str) -> None:
+    heard = partial(
+        signal.signal, signal.SIGINT, signal.default_int_handler
+    )  # a shell has what it puts aside ignore it
     with subprocess.Popen(
-        [*COMMAND, "--dsn", empty_dsn], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, "--dsn", empty_dsn], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heard
     ) as process:
         assert process.stdout is not None
         while "jobs stored" not in process.stdout.readline():
