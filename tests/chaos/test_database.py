@@ -16,7 +16,7 @@ SHORT, AT_NIGHT = pytest.mark.chaos, pytest.mark.nightly
 @pytest.mark.parametrize(
     ("name", "seconds"),
     [
-        *[pytest.param(name, 4, marks=SHORT) for name in ("disk_full", "query_canceled", "serialization_failure")],
+        pytest.param("disk_full", 4, marks=SHORT),
         *[pytest.param(name, 30, marks=AT_NIGHT) for name in database.REFUSALS],
     ],
 )

@@ -13,7 +13,7 @@ from tests.chaos.server import Stage
 @pytest.mark.parametrize(
     "examples",
     [
-        pytest.param(40, marks=pytest.mark.chaos),
+        pytest.param(12, marks=pytest.mark.chaos),
         pytest.param(2_000, marks=[pytest.mark.nightly, pytest.mark.timeout(900)]),
     ],
 )

@@ -28,7 +28,7 @@ def test_a_lost_notification_costs_only_latency(stage: Stage, tmp_path: Path) ->
 @pytest.mark.parametrize(
     "cuts",
     [
-        pytest.param(30, marks=pytest.mark.chaos),
+        pytest.param(10, marks=pytest.mark.chaos),
         pytest.param(500, marks=[pytest.mark.nightly, pytest.mark.timeout(1200)]),
     ],
 )
@@ -39,7 +39,7 @@ def test_repeating_an_ack_is_safe(stage: Stage, tmp_path: Path, seed: int, cuts:
 
 
 @pytest.mark.parametrize(
-    "seconds", [pytest.param(8, marks=pytest.mark.chaos), pytest.param(60, marks=pytest.mark.nightly)]
+    "seconds", [pytest.param(4, marks=pytest.mark.chaos), pytest.param(60, marks=pytest.mark.nightly)]
 )
 def test_jobs_that_hold_the_whole_pool_starve_nobody(stage: Stage, tmp_path: Path, seconds: float) -> None:
     (found,) = network.saturated(stage, tmp_path, seconds=seconds)
@@ -49,7 +49,7 @@ def test_jobs_that_hold_the_whole_pool_starve_nobody(stage: Stage, tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("jobs", "seconds"),
-    [pytest.param(2_000, 10, marks=pytest.mark.chaos), pytest.param(50_000, 60, marks=pytest.mark.nightly)],
+    [pytest.param(2_000, 5, marks=pytest.mark.chaos), pytest.param(50_000, 60, marks=pytest.mark.nightly)],
 )
 def test_slow_acks_push_back(stage: Stage, tmp_path: Path, jobs: int, seconds: float) -> None:
     (found,) = network.slow(stage, tmp_path, delay=2.0, jobs=jobs, seconds=seconds)
@@ -73,7 +73,7 @@ def test_a_bad_network_loses_nothing(stage: Stage, tmp_path: Path, seed: int, fa
     "seconds",
     [
         pytest.param(0.5, marks=pytest.mark.chaos),
-        pytest.param(12, marks=pytest.mark.chaos),
+        pytest.param(12, marks=pytest.mark.nightly),
         pytest.param(120, marks=[pytest.mark.nightly, pytest.mark.timeout(300)]),
     ],
 )

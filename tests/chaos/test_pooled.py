@@ -14,8 +14,13 @@ from tests.chaos.sizes import SHORT
 pytestmark = pytest.mark.skipif(pooler.program() is None, reason=pooler.MISSING)
 
 
-@pytest.mark.chaos
-@pytest.mark.parametrize("direct", [True, False], ids=["with a direct way", "without one"])
+@pytest.mark.parametrize(
+    "direct",
+    [
+        pytest.param(True, marks=pytest.mark.chaos, id="with a direct way"),
+        pytest.param(False, marks=pytest.mark.nightly, id="without one"),
+    ],
+)
 def test_jobs_run_behind_a_pooler(stage: Stage, tmp_path: Path, direct: bool) -> None:
     started, again = pooled.behind(stage, tmp_path, jobs=SHORT.pooled, direct=direct)
     assert started.counts["completed"] == started.counts["runs"] == SHORT.pooled, started
