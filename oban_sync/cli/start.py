@@ -126,19 +126,24 @@ class Signals:
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
+        os.set_blocking(self._writer, False)
+        # The interpreter writes the number there at once. Its own handlers run between two steps of this thread, which
+        # would be too late for one that comes just before the thread waits.
+        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         self._seen = False
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._handle)
 
     def wait(self) -> signal.Signals:
         """Wait for the first signal."""
-        return signal.Signals(os.read(self._reader, 1)[0])
+        while (number := os.read(self._reader, 1)[0]) not in (signal.SIGTERM, signal.SIGINT):
+            pass
+        return signal.Signals(number)
 
     def _handle(self, number: int, _: FrameType | None) -> None:
         if self._seen:
             _leave(128 + number)
         self._seen = True
-        os.write(self._writer, bytes([number]))
 
 
 def import_workers(modules: Iterable[str], found: dict[str, Any]) -> None:
