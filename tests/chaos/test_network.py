@@ -18,7 +18,7 @@ def test_a_silent_network_is_noticed(stage: Stage, tmp_path: Path) -> None:
     assert found.counts["starts of a job that ran meanwhile"] == 1, found
 
 
-@pytest.mark.chaos
+@pytest.mark.nightly
 def test_a_lost_notification_costs_only_latency(stage: Stage, tmp_path: Path) -> None:
     (found,) = network.deaf(stage, tmp_path, jobs=20)
     assert found.counts["started"] == 20, found
