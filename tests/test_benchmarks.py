@@ -34,6 +34,7 @@ def test_every_workload_gives_rows_and_its_checks_hold(server_dsn: str, tmp_path
     assert {"commit", "PostgreSQL", "Python", "psycopg", "machine"} <= set(found["machine"])
 
 
+@pytest.mark.nightly
 def test_the_slow_workloads_give_rows_where_they_are_named(server_dsn: str, tmp_path: Path) -> None:
     found = measure(tmp_path / "rows.json", *SLOW, "--dsn", server_dsn)
 
