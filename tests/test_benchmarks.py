@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from benchmarks import mixture, rows, simulation
 from benchmarks.options import GROUPS, SLOW, parse
