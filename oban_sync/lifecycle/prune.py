@@ -13,6 +13,7 @@ from typing import NamedTuple
 from oban_sync import clock, telemetry
 from oban_sync.config import Retention
 from oban_sync.job import ENDED
+from oban_sync.store import filters
 from oban_sync.store.connection import Link
 from oban_sync.store.statements import Statements
 
@@ -70,7 +71,7 @@ def prune(link: Link, statements: Statements, sweep: Sweep, *, limit: int) -> Pr
     """Delete from the next `limit` jobs of a sweep those that it is for."""
     params = {"since": sweep.since, "age": sweep.age, "queues": sweep.queues, "only": sweep.only, "limit": limit}
     with telemetry.span("oban.pruner.prune") as collector:
-        ((looked, deleted, last),) = link.execute(statements[f"prune_{sweep.state}_jobs"], params)
+        ((looked, deleted, last),) = link.execute(filters.ended(statements, "prune_jobs", sweep.state), params)
         collector.add({"pruned_count": deleted})
     return Pruned(looked, deleted, last or sweep.since)
 

@@ -61,6 +61,11 @@ def statement(statements: Statements, name: str, chosen: Chosen, *, order: str =
     return statements[name].replace("{filters}", chosen.conditions).replace("{order}", order)
 
 
+def ended(statements: Statements, name: str, state: str) -> str:
+    """Give the statement in sql/NAME.sql for jobs that ended in this state, written out for its index to be used."""
+    return statements[name].replace("{state}", state)
+
+
 def _state(states: list[str]) -> str:
     """Write the states out, since an index on some states serves a query only if the planner sees which they are."""
     if not states:

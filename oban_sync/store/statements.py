@@ -78,8 +78,9 @@ class Statements:
                 probe_channel=sql.Literal(self.probe_channel),
                 leader_channel=sql.Literal(self.leader_channel),
                 signal_channel=sql.Literal(self.signal_channel),
-                filters=sql.SQL("{filters}"),  # these two are filled in by filters.py
+                filters=sql.SQL("{filters}"),  # these three are filled in by filters.py
                 order=sql.SQL("{order}"),
+                state=sql.SQL("{state}"),
                 lock_class=sql.SQL(cast(Any, str(LOCK_CLASS))),
                 owner_pattern=sql.Literal(OWNER_MARK + "-%%"),
             )

@@ -11,6 +11,7 @@ import pytest
 from oban_sync import Oban, config
 from oban_sync.lifecycle import rescue
 from oban_sync.lifecycle.prune import Pruner, sweeps
+from oban_sync.store import filters
 from oban_sync.store.connection import Link
 from oban_sync.store.statements import Statements
 
@@ -127,7 +128,8 @@ def test_a_batch_uses_the_index_of_its_state(
     db.execute("ANALYZE oban_jobs")
     for sweep in sweeps(config.config().retention):
         params = {"since": "-infinity", "age": DAY, "queues": [], "only": False, "limit": 1000}
-        plan = "\n".join(row[0] for row in link.execute(f"EXPLAIN {statements[f'prune_{sweep.state}_jobs']}", params))
+        explain = f"EXPLAIN {filters.ended(statements, 'prune_jobs', sweep.state)}"
+        plan = "\n".join(row[0] for row in link.execute(explain, params))
         assert f"Index Scan using oban_jobs_{sweep.state}_at_index" in plan, plan
 
 
