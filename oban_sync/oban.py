@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, Unpack
 from oban_sync import clock, config, instances, mode, periodic, telemetry
 from oban_sync.errors import ConfigError, JobError
 from oban_sync.job import Job
-from oban_sync.lifecycle import bulk, control, diagnose, enqueue, explain, inline, overview, query, queues
+from oban_sync.lifecycle import bulk, control, diagnose, enqueue, explain, inline, overview, query, queues, stage
 from oban_sync.lifecycle.control import Changes
 from oban_sync.lifecycle.finding import Finding
 from oban_sync.lifecycle.overview import Overview
@@ -265,7 +265,7 @@ class Oban:
         most = self._config.max_args_bytes
         if len(jobs) >= bulk.FEWEST:
             with self._source.handle() as handle:
-                return enqueue.enqueue(jobs, handle, self._statements, max_bytes=most)
+                return enqueue.store(jobs, handle, self._statements, max_bytes=most)
         return self._insert(jobs) if jobs else []
 
     def _insert(self, jobs: list[Job]) -> list[Job]:
@@ -275,7 +275,7 @@ class Oban:
             with self._source.handle() as handle:
                 stored = enqueue.insert(batch, handle, self._statements)
                 queues = {job.queue for job in jobs} if quiet else ()
-                call.stored(queues, partial(enqueue.notify, handle=handle, statements=self._statements))
+                call.stored(queues, partial(stage.notify, handle, self._statements))
         return stored
 
     @property

@@ -31,8 +31,14 @@ class Batch(NamedTuple):
 def enqueue(
     jobs: Iterable[Job], handle: Handle, statements: Statements, *, max_bytes: int, chunk_bytes: int = CHUNK_BYTES
 ) -> list[Job]:
-    """Check jobs and store them through one handle: many by COPY where it can, others as `encode` and `insert` say."""
-    wanted = checked(jobs)
+    """Check jobs and store them through one handle, as `store` does."""
+    return store(checked(jobs), handle, statements, max_bytes=max_bytes, chunk_bytes=chunk_bytes)
+
+
+def store(
+    wanted: list[Job], handle: Handle, statements: Statements, *, max_bytes: int, chunk_bytes: int = CHUNK_BYTES
+) -> list[Job]:
+    """Store checked jobs through one handle: many by COPY where it can, others as `encode` and `insert` say."""
     if handle.copy is not None and len(wanted) >= bulk.FEWEST:
         with _telling_what_is_missing(statements):
             return bulk.copy(wanted, handle, statements, max_bytes=max_bytes)
@@ -87,11 +93,6 @@ def insert(batch: Batch, handle: Handle, statements: Statements, *, chunk_bytes:
     for row, job in zip(found, batch.jobs, strict=True):
         rows.mark_inserted(job, row[:4])  # once all of them are in: jobs of a failed call can be enqueued again
     return batch.jobs
-
-
-def notify(queues: list[str], handle: Handle, statements: Statements) -> None:
-    """Tell every node that these queues have jobs to run now, for jobs that were inserted quietly."""
-    handle.execute(statements["notify_queues"], (queues,))
 
 
 def _inserted(batch: Batch, handle: Handle, statements: Statements, chunk_bytes: int) -> list[Row]:

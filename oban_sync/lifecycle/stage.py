@@ -8,6 +8,7 @@ import orjson
 
 from oban_sync import telemetry
 from oban_sync.store.connection import Link
+from oban_sync.store.handles import Handle
 from oban_sync.store.statements import Statements
 
 
@@ -35,6 +36,6 @@ def stage(link: Link, statements: Statements, *, limit: int) -> Staged:
     return staged
 
 
-def notify(link: Link, statements: Statements, queues: list[str]) -> None:
+def notify(link: Link | Handle, statements: Statements, queues: list[str]) -> None:
     """Tell every node that these queues have jobs to run."""
     link.execute(statements["notify_queues"], (queues,))

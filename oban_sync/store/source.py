@@ -79,7 +79,7 @@ class Source:
                 "expected a Session or Connection of the engine, as in job.transaction(session), got none: "
                 "an instance with engine= has no psycopg connections of its own"
             )
-        with self.connection() as connection, connection.transaction():
+        with self.connection() as connection, connection.transaction():  # the pool may be one in autocommit
             yield connection
 
     @contextmanager
@@ -104,11 +104,11 @@ class Source:
     @contextmanager
     def transaction_handle(self) -> Iterator[Handle]:
         """Lend a way to run statements in one transaction, which commits at the end of the block."""
-        with translated(), self.connection() as connection:
-            if self._pool is None:
+        if self._pool is None:
+            with translated(), self.connection() as connection:
                 yield on_engine(connection)
-                return
-            with connection.transaction():  # the pool may be one of connections in autocommit
+        else:
+            with translated(), self.transaction() as connection:
                 yield adapt(connection, prepare=None)
 
     def link(self, name: str, *, dsn: str | None = None, lock_timeout: str = "0") -> Link:
