@@ -78,16 +78,16 @@ class Inmate:
                 self._run.cancel()
         os._exit(0)
 
-    def _fresh(self) -> bool:
+    def _lease(self) -> int | None:
         """Ask the parent, which renews the lease."""
         self._wire.send({"fresh": None})
-        return self._answers.take(ANSWER_SECONDS) == [True]
+        return 0 if self._answers.take(ANSWER_SECONDS) == [True] else None
 
     def _perform(self, message: dict[str, Any]) -> None:
         row, place = tuple(message["row"]), Place(*message["place"])
         source, statements = self._oban._source, self._oban._statements
         transact = partial(transaction, source=source, statements=statements, owner=place.owner)
-        house = House(self._fresh, transact, self._watch, place)
+        house = House(self._lease, transact, self._watch, place)
         self._run = ChildRun(self._wire, house, row)
         self._wire.send({"begun": True})  # what cancels from now on is heard
         prepare = partial(importlib.import_module, message["module"])

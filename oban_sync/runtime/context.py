@@ -23,20 +23,22 @@ class House:
     """What the runs of a queue share.
 
     Attributes:
-        fresh: Says whether the lease of this process is fresh.
+        lease: Numbers the time for which the lease of this process has been fresh without a break; None: it is not.
         transact: Lends a transaction that completes a job: from id, attempt and the caller's connection or None.
         watch: Keeps their deadlines.
         place: Where they run.
         children: Run jobs in processes of their own; None where this is one.
-        lease: Numbers the time for which the lease has been fresh without a break; None: it is not fresh.
     """
 
-    fresh: Callable[[], bool]
+    lease: Callable[[], int | None]
     transact: Callable[[int, int, Any], AbstractContextManager[Any]]
     watch: Watch
     place: Place
     children: Children | None = None
-    lease: Callable[[], int | None] = lambda: 0
+
+    def fresh(self) -> bool:
+        """Say whether the lease of this process is fresh."""
+        return self.lease() is not None
 
 
 class Holder(Protocol):

@@ -112,7 +112,7 @@ def test_a_job_outside_of_a_run_is_asked_nothing() -> None:
 
 
 def test_a_copy_of_a_running_job_is_not_the_job_that_runs() -> None:
-    house = House(lambda: False, lambda *_: nullcontext(), Watch("test"), Place("default", "n", "o"))
+    house = House(lambda: None, lambda *_: nullcontext(), Watch("test"), Place("default", "n", "o"))
     job = Job("w")
     job._context = Run(None, house, (1, "w", 1))
     assert job.lease_lost

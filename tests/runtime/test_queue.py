@@ -23,7 +23,7 @@ from oban_sync.runtime.watch import Watch
 from tests.conftest import Events
 
 Eventually = Callable[..., Any]
-HOUSE = House(lambda: True, lambda *_: nullcontext(), Watch("test"), Place("default", "n", "o"))
+HOUSE = House(lambda: 0, lambda *_: nullcontext(), Watch("test"), Place("default", "n", "o"))
 
 
 @worker(name="queue.Note")

@@ -230,7 +230,7 @@ def test_no_exception_ever_hits_another_job(eventually: Eventually) -> None:
         struck.append(meta["error_type"])
 
     telemetry.attach("racing", ["oban.job.exception"], note)
-    house = House(lambda: True, lambda *_: nullcontext(), watch, place)
+    house = House(lambda: 0, lambda *_: nullcontext(), watch, place)
     queue = Queue("test-queue", 4, lambda row, context: run(row, context, place), lambda: None, house)
     queue.put(rows, 0)
     eventually(lambda: queue.in_hand() == 10_000 and not queue.running() and not queue.ready(), timeout=60)
