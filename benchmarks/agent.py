@@ -106,13 +106,6 @@ class System(Runner, Protocol):
         raise NotImplementedError
 
 
-class Pausing(System, Protocol):
-    """A queue that can go on after it was started in mode `paused`."""
-
-    def resume(self) -> None:
-        """Let all processes run jobs that were started so."""
-
-
 def main(module: str, dsn: str, *variant: str) -> None:
     """Answer requests until the input ends."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
