@@ -20,6 +20,7 @@ from benchmarks import venvs
 from benchmarks.peers import PEERS
 from benchmarks.servers import Missing
 from oban_sync import Oban, embedded, schema, telemetry
+from oban_sync.worker import _registry
 
 PEER = "oban==0.7.0"
 TEMPLATE = f"oban_sync_template_{os.getpid()}"
@@ -195,3 +196,12 @@ def eventually() -> Callable[..., object]:
         return found
 
     return wait
+
+
+@pytest.fixture
+def forgotten_workers() -> Iterator[None]:
+    """Forget what a test registers."""
+    before = dict(_registry)
+    yield
+    _registry.clear()
+    _registry.update(before)

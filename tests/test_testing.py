@@ -18,17 +18,13 @@ from sqlalchemy import orm
 
 from oban_sync import Cancel, Job, JobState, Oban, Record, Snooze, clock, current_job, job, testing, worker
 from oban_sync.errors import ArgsError, ConfigError, JobError, UnknownWorker
-from oban_sync.worker import _registry
 
 NOWHERE = "postgresql://nowhere.invalid/app?connect_timeout=1"
 
 
 @pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    before = dict(_registry)
+def undone(forgotten_workers: None) -> Iterator[None]:
     yield
-    _registry.clear()
-    _registry.update(before)
     testing.set_mode(None)
 
 

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -23,7 +23,6 @@ import pytest
 
 from oban_sync import Job, Oban, job, testing, typed, worker
 from oban_sync.errors import ArgsError, WorkerError
-from oban_sync.worker import _registry
 
 if TYPE_CHECKING:
     from elsewhere import Unknown
@@ -106,12 +105,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    before = dict(_registry)
-    yield
-    _registry.clear()
-    _registry.update(before)
+pytestmark = pytest.mark.usefixtures("forgotten_workers")
 
 
 @pytest.mark.parametrize("name", VALUES)

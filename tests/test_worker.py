@@ -8,7 +8,6 @@ import inspect
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,9 @@ import pytest
 
 from oban_sync import Job, JobState, Oban, current_job, job, worker
 from oban_sync.errors import ConfigError, JobError, UnknownWorker, WorkerError
-from oban_sync.worker import _registry, registered, resolve
+from oban_sync.worker import registered, resolve
 
-
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    """Forget what a test registers."""
-    before = dict(_registry)
-    yield
-    _registry.clear()
-    _registry.update(before)
+pytestmark = pytest.mark.usefixtures("forgotten_workers")
 
 
 def process(self: Any, job: Job) -> None: ...

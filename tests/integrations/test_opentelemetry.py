@@ -16,15 +16,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 from oban_sync import Job, Oban, testing, worker
 from oban_sync.errors import ArgsError
 from oban_sync.integrations.opentelemetry import instrument, uninstrument
-from oban_sync.worker import _registry
 
-
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    before = dict(_registry)
-    yield
-    _registry.clear()
-    _registry.update(before)
+pytestmark = pytest.mark.usefixtures("forgotten_workers")
 
 
 @pytest.fixture

@@ -10,15 +10,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from oban_sync import Job, Oban, telemetry, testing, worker
 from oban_sync.integrations import prometheus
-from oban_sync.worker import _registry
 
-
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    before = dict(_registry)
-    yield
-    _registry.clear()
-    _registry.update(before)
+pytestmark = pytest.mark.usefixtures("forgotten_workers")
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import pytest
 from oban_sync import Job, Oban, current_job, telemetry, worker
 from oban_sync.errors import ConfigError
 from oban_sync.lifecycle.run import run_job
-from oban_sync.worker import _registry
 
 Seen = list[tuple[str, dict[str, Any]]]
 
@@ -30,12 +29,7 @@ def hear() -> Iterator[Callable[..., Seen]]:
     telemetry.detach("tests")
 
 
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    before = dict(_registry)
-    yield
-    _registry.clear()
-    _registry.update(before)
+pytestmark = pytest.mark.usefixtures("forgotten_workers")
 
 
 def test_the_events_are_those_of_oban() -> None:

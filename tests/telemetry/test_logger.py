@@ -12,15 +12,11 @@ import pytest
 from oban_sync import Job, telemetry, testing, worker
 from oban_sync.errors import ConfigError
 from oban_sync.telemetry import logger as job_log
-from oban_sync.worker import _registry
 
 
 @pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    before = dict(_registry)
+def undone(forgotten_workers: None) -> Iterator[None]:
     yield
-    _registry.clear()
-    _registry.update(before)
     job_log.detach()
 
 
