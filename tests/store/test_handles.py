@@ -364,13 +364,12 @@ def test_jobs_are_one_round_trip_until_copy_is_faster(caller: Caller, dsn: str, 
 
 
 def test_ten_thousand_jobs_are_four_round_trips_and_one_notification_a_queue(dsn: str, db: Any, listener: Any) -> None:
-    with tapped(dsn) as tap:
-        oban = Oban(dsn=tap.dsn, name="tapped")
+    with tapped(dsn) as tap, Oban.create_pool(tap.dsn, max_size=1) as pool:  # a pool with room opens a second one
+        oban = Oban(pool=pool, name="tapped")
         oban.enqueue(ship.new("connects"))
         jobs = [ship.new(str(at), queue=f"queue {at % 3}") for at in range(10_000)]
         assert tap.round_trips(lambda: oban.enqueue_many(jobs)) == 4
         assert tap.round_trips(lambda: oban.enqueue(ship.new("one"))) == 1
-        oban.stop()
     assert [inserted.id for inserted in jobs] == [
         row[0]
         for row in db.execute("SELECT id FROM oban_jobs WHERE queue LIKE 'queue%' ORDER BY (args ->> 'order')::int")

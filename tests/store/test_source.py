@@ -196,12 +196,11 @@ def test_an_instance_connects_to_nothing_before_it_is_used() -> None:
 
 @pytest.mark.parametrize("count", [1, 500])
 def test_without_conn_jobs_are_one_round_trip(count: int, dsn: str) -> None:
-    with tapped(dsn) as tap:
-        oban = Oban(dsn=tap.dsn, name="source")
+    with tapped(dsn) as tap, Oban.create_pool(tap.dsn, max_size=1) as pool:  # a pool with room opens a second one
+        oban = Oban(pool=pool, name="source")
         oban.enqueue(Job("connects"))
         jobs = [Job("w") for _ in range(count)]
         assert tap.round_trips(lambda: oban.enqueue_many(jobs)) == 1
-        oban.stop()
 
 
 def test_threads_that_are_first_at_once_share_one_pool(dsn: str, db: Any) -> None:
