@@ -16,7 +16,7 @@ from oban_sync.store.statements import Statements
 
 FEWEST = 1000
 """Jobs from which COPY is faster than one INSERT even where its two further round trips take a millisecond each."""
-BLOCK = 200
+BLOCK = 50
 """Jobs sent together; while the server stores them, the next ones are encoded."""
 
 
