@@ -30,6 +30,8 @@ NICKNAMES = {
     "@daily": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
+REBOOT = "@reboot"
+"""Due when the cluster starts, and at no time of any clock."""
 CATCH_UP = ("skip", "once", "all")
 WINDOW = 86_400.0
 RECENT = timedelta(seconds=60)
@@ -59,6 +61,11 @@ class Cron:
     catch_up: str | None = None
     window: float | None = None
 
+    @property
+    def at_start(self) -> bool:
+        """Whether it is due when the cluster starts, and at no time."""
+        return self.expression.lower() == REBOOT
+
     def name(self, worker: str) -> str:
         """Give the name by which every Oban knows this schedule of a worker: eight hexadecimal digits."""
         options = {"timezone": self.timezone} if self.timezone else {}
@@ -76,6 +83,8 @@ class Cron:
         """
         zone = zone_of(self.timezone or timezone)
         found: set[datetime] = set()
+        if self.at_start:
+            return []
         for local in self._local(_start(after, zone)):
             instants = self._instants(local, zone)
             if instants[0] > until:
@@ -83,8 +92,10 @@ class Cron:
             found.update(instant for instant in instants if after < instant <= until)
         return sorted(found)
 
-    def next(self, after: datetime, timezone: str = "UTC") -> datetime:
-        """Give the first instant after another at which it is due, in UTC."""
+    def next(self, after: datetime, timezone: str = "UTC") -> datetime | None:
+        """Give the first instant after another at which it is due, in UTC; None: when the cluster starts."""
+        if self.at_start:
+            return None
         zone = zone_of(self.timezone or timezone)
         for local in self._local(_start(after, zone)):
             latest = self._instants(local, zone)[-1]
@@ -211,10 +222,13 @@ def _weekdays(field: str) -> frozenset[int]:
 
 
 def _check(expression: str) -> None:
+    if expression.lower() == REBOOT:
+        return
     fields = _fields(expression)
     if len(fields) != len(_FIELDS):
         raise ConfigError(
             f"expected cron to have 5 fields ({', '.join(_FIELDS)}) or to be one of {', '.join(NICKNAMES)}, "
+            f"{REBOOT}, "
             f"got {expression!r}"
         )
     for at, (name, field) in enumerate(zip(_FIELDS, fields, strict=True)):

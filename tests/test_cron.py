@@ -151,6 +151,7 @@ def test_ticks_are_the_same_however_the_time_is_cut(zone: str, expression: str) 
         ("@monthly", 60, ["01-01 00:00", "02-01 00:00"]),
         ("@weekly", 14, ["01-07 00:00", "01-14 00:00"]),
         ("@daily", 2, ["01-01 00:00", "01-02 00:00"]),
+        ("@hourly", 1, ["01-01 00:00", *(f"01-01 {hour:02}:00" for hour in range(1, 24))]),
         ("@MIDNIGHT", 2, ["01-01 00:00", "01-02 00:00"]),
     ],
 )
@@ -171,7 +172,7 @@ def test_the_next_tick_may_be_years_away() -> None:
         ("", "expected cron to have 5 fields"),
         ("* * * *", "expected cron to have 5 fields (minute, hour, day, month, weekday) or to be one of @annually"),
         ("* * * * * *", "expected cron to have 5 fields"),
-        ("@reboot", "expected cron to have 5 fields (minute, hour, day, month, weekday) or to be one of @annually"),
+        ("@boot", "expected cron to have 5 fields (minute, hour, day, month, weekday) or to be one of @annually"),
         ("60 * * * *", "expected the minute of cron as *, */n, a, a-b, a-b/n or a list of these, with values"),
         ("* 24 * * *", "expected the hour of cron"),
         ("* * 0 * *", "expected the day of cron"),
@@ -210,6 +211,15 @@ def test_what_is_no_schedule_or_never_due_is_refused(given: Any, message: str) -
         cron.parse(given)
     assert message in str(caught.value)
     assert isinstance(caught.value, (ObanError, ValueError))
+
+
+@pytest.mark.parametrize("expression", ["@reboot", "@Reboot"])
+def test_a_start_of_the_cluster_is_at_no_time(expression: str) -> None:
+    found = cron.parse(expression)
+    assert found.at_start
+    assert found.ticks(datetime(2024, 1, 1, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC)) == []
+    assert found.next(datetime(2024, 1, 1, tzinfo=UTC)) is None
+    assert not cron.parse("@daily").at_start
 
 
 def test_a_schedule_has_the_name_that_every_oban_gives_it() -> None:

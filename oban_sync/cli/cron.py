@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import click
@@ -13,6 +14,7 @@ from oban_sync.config import config as checked
 from oban_sync.config import load
 
 HEADINGS = ("worker", "cron", "timezone", "catch_up", "next")
+AT_START = "when the cluster starts"
 
 
 @click.command()
@@ -34,7 +36,7 @@ def schedules(modules: tuple[str, ...], config: str | None, ticks: int, as_json:
     if as_json:
         output.objects(rows)
     elif rows:
-        table = [[*(row[name] for name in HEADINGS[:-1]), due] for row in rows for due in row["ticks"]]
+        table = [[*(row[name] for name in HEADINGS[:-1]), due] for row in rows for due in row["ticks"] or [AT_START]]
         output.blocks([output.Block("", HEADINGS, table)])
     else:
         click.echo("no worker of these modules has cron=")
@@ -49,14 +51,14 @@ cron.add_command(schedules, "list")
 
 
 def _row(entry: periodic.Periodic, timezone: str, catch_up: str, ticks: int) -> dict[str, Any]:
-    due = [entry.cron.next(clock.now(), timezone)]
-    while len(due) < ticks:
-        due.append(entry.cron.next(due[-1], timezone))
+    due: list[datetime] = []
+    while len(due) < ticks and (tick := entry.cron.next(due[-1] if due else clock.now(), timezone)):
+        due.append(tick)
     return {
         "worker": entry.worker,
         "cron": entry.cron.expression,
         "timezone": entry.cron.timezone or timezone,
         "catch_up": entry.cron.catch_up or catch_up,
-        "next": due[0].isoformat(),
+        "next": due[0].isoformat() if due else None,
         "ticks": [each.isoformat() for each in due],
     }

@@ -53,10 +53,12 @@ class Term:
     Attributes:
         since: When it was elected.
         evaluated: Until when it has enqueued what was due; None: it did not look yet.
+        boot: Whether the cluster has just started: its node leads from its own start on.
     """
 
     since: datetime
     evaluated: datetime | None = None
+    boot: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,8 @@ def remember(link: Link, statements: Statements, entries: Sequence[Periodic]) ->
 
 
 def _due(entry: Periodic, seen: int, rules: Rules, term: Term, now: datetime) -> _Due:
+    if entry.cron.at_start:
+        return _Due(entry, seen, [now] if term.boot and term.evaluated is None else [])
     after = max(_instant(seen), term.evaluated or _EPOCH)
     return _Due(entry, seen, entry.cron.due(after, now, rules.timezone, rules.catch_up, rules.window))
 
@@ -126,8 +130,10 @@ def _enqueue(link: Link, statements: Statements, due: list[_Due], rules: Rules, 
 
 
 def _done(handle: Handle, statements: Statements, due: list[_Due], term: Term) -> set[tuple[str, str]]:
-    """Give the ticks, as (name, instant), from before this node led that have their jobs."""
-    late = [(each.entry.name, tick) for each in due for tick in each.ticks if tick < term.since]
+    """Give the ticks, as (name, instant), that others enqueued: from before this node led, and of a cluster's start."""
+    late = [
+        (each.entry.name, tick) for each in due for tick in each.ticks if tick < term.since or each.entry.cron.at_start
+    ]
     if not late:
         return set()
     since = (min(tick for _, tick in late) - _CLOCKS_APART).replace(tzinfo=None).isoformat()
@@ -136,7 +142,10 @@ def _done(handle: Handle, statements: Statements, due: list[_Due], term: Term) -
 
 
 def _jobs(due: _Due, done: set[tuple[str, str]]) -> list[Job]:
-    ticks = [tick for tick in due.ticks if (due.entry.name, tick.isoformat()) not in done]
+    name, at_start = due.entry.name, due.entry.cron.at_start
+    if at_start and name in {found for found, _ in done}:
+        return []  # another leader has just done it
+    ticks = [tick for tick in due.ticks if (name, tick.isoformat()) not in done]
     try:
         return [_job(due.entry, tick) for tick in ticks]
     except Exception:

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 ELECTION_SECONDS = 2.0
 """Pause between two elections: a leader may miss two before its lease ends."""
+BOOT_SECONDS = 10.0
+"""A node that leads so soon after its start found no leader alive: one that died is followed within 8 seconds."""
 MINUTE = 60.0
 RETRY_SECONDS = 1.0
 """Pause after periodic jobs could not be enqueued: well below the time for which a tick may be late."""
@@ -46,6 +48,7 @@ class Steward:
         self._statements = statements
         self._inbox = threads.Inbox()
         self._rules = cron.Rules(config.timezone, config.catch_up, config.catch_up_window, config.max_args_bytes)
+        self._started_at = clock.monotonic()
         self._since: str | None = None  # this and what follows: the steward thread only
         self._term: cron.Term | None = None
         self._remembers = False
@@ -121,7 +124,8 @@ class Steward:
             self._remembers = True
 
     def _begin_term(self, since: str | None) -> None:
-        self._term = None if since is None else cron.Term(datetime.fromisoformat(since).replace(tzinfo=UTC))
+        boot = clock.monotonic() - self._started_at < BOOT_SECONDS
+        self._term = None if since is None else cron.Term(datetime.fromisoformat(since).replace(tzinfo=UTC), boot=boot)
         self._periodic.due = 0.0
 
     def _tick(self) -> None:

@@ -39,16 +39,19 @@ def test_next_ticks_and_modules_are_found_by_their_decorators(tmp_path: Path) ->
     (package / "__init__.py").touch()
     (package / "tidy.py").write_text(
         'import oban_sync\n\n\n@oban_sync.job(name="shop.tidy", cron="0 9 1 1 *")\ndef tidy() -> None: ...\n'
+        '\n\n@oban_sync.job(name="shop.first", cron="@reboot")\ndef first() -> None: ...\n'
     )
     (package / "broken.py").write_text("cron = (")
     (package / "loud.py").write_text('"""It knows cron= by its docstring only."""\nraise SystemExit("imported")\n')
     done = command("cron", "list", "--cron-paths", "src", "--ticks", "3", "--json", cwd=tmp_path)
-    (row,) = done.stdout.splitlines()
-    ticks = [datetime.fromisoformat(tick) for tick in json.loads(row)["ticks"]]
+    first, row = map(json.loads, done.stdout.splitlines())
+    assert (first["worker"], first["next"], first["ticks"]) == ("shop.first", None, [])
+    ticks = [datetime.fromisoformat(tick) for tick in row["ticks"]]
     assert [(tick.month, tick.day, tick.hour, tick.year - ticks[0].year) for tick in ticks] == [
         *((1, 1, 9, 0), (1, 1, 9, 1), (1, 1, 9, 2))
     ]
     done = command("schedules", cwd=tmp_path, OBAN_CRON_PATHS="src/shop/tidy.py")
     assert "shop.tidy" in done.stdout, done
+    assert re.search(r"^shop.first  @reboot .* when the cluster starts$", done.stdout, re.MULTILINE)
     done = command("schedules", "--cron-modules", "src.shop.tidy", cwd=tmp_path)
     assert "shop.tidy" in done.stdout, done

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -18,14 +19,16 @@ from typing import Any
 import psycopg
 import pytest
 
-from oban_sync import Job, Oban, cron, job, worker
+from oban_sync import Job, Oban, cron, job, telemetry, worker
 from oban_sync.errors import ConfigError, DatabaseRefused, SchemaMissing, WorkerError
 from oban_sync.lifecycle.cron import Rules, Term, tick
 from oban_sync.periodic import Periodic, _periodic, every
+from oban_sync.runtime import steward
 from oban_sync.store.connection import Link
 from oban_sync.store.statements import Statements
 from oban_sync.worker import _registry
 from tests import cron_node
+from tests.conftest import Events
 
 NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -95,6 +98,48 @@ def test_a_job_is_enqueued_at_its_tick_with_the_meta_of_oban(
         {},
         {**meta, "cron_name": each.name},
     )
+
+
+def test_an_evaluation_says_for_which_minute_it_was(run: Any, remembered: Any) -> None:
+    remembered(NOON - MINUTE)
+    seen = Events()
+    telemetry.attach("evaluations", ["oban.scheduler.evaluate.stop"], seen)
+    try:
+        assert run(NOON + timedelta(seconds=30)) == ["12:00"]
+    finally:
+        telemetry.detach("evaluations")
+    ((_, meta),) = seen.seen
+    assert (meta["cron_at"], meta["enqueued_count"]) == ("2026-05-05T12:00:00+00:00", 1)
+
+
+def test_a_start_of_the_cluster_is_enqueued_once(run: Any, db: psycopg.Connection) -> None:
+    first = entry("@reboot", "cron.First")
+    boot = Term(NOON, boot=True)
+    assert run(NOON, first, term=Term(NOON)) == []
+    assert run(NOON, first, term=boot) == ["12:00"]
+    assert run(NOON + MINUTE, first, term=replace(boot, evaluated=NOON)) == []
+    assert run(NOON + timedelta(seconds=5), first, term=boot) == []  # the first leader died at once
+    db.execute("UPDATE oban_jobs SET inserted_at = '2026-05-05 12:00'")
+    assert run(NOON + MINUTE, first, term=Term(NOON + MINUTE, boot=True)) == ["12:01"]
+
+
+def test_a_node_that_follows_enqueues_nothing_at_its_start(
+    dsn: str, db: psycopg.Connection, eventually: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job(name="cron.First", cron="@reboot", queue="idle")(lambda: None)
+    found = "SELECT count(*), min(state::text), min(meta ->> 'cron_expr') FROM oban_jobs"
+    looks = Events()
+    with Oban(dsn=dsn, queues={"a": 1}) as first:
+        eventually(lambda: db.execute(found).fetchone() == (1, "available", "@reboot"))
+        db.execute("UPDATE oban_jobs SET inserted_at = '2026-05-05 12:00'")
+        monkeypatch.setattr(steward, "BOOT_SECONDS", 0.0)  # as if the second were there for long when the first stops
+        with Oban(dsn=dsn, node="late", queues={"a": 1}) as late:
+            telemetry.attach("looks", ["oban.scheduler.evaluate.stop"], looks)
+            first.stop()
+            looks.wait(1)
+            telemetry.detach("looks")
+            assert late.is_leader
+    assert db.execute(found).fetchone() == (1, "available", "@reboot")
 
 
 def test_the_first_look_enqueues_nothing_of_the_past(run: Any, db: psycopg.Connection) -> None:
