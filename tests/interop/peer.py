@@ -1,8 +1,10 @@
-"""A node of Oban for Python that does what lines on its input say; it runs in a virtual environment of its own.
+"""Nodes of Oban for Python that do what lines on a socket say; they run in a virtual environment of their own.
 
-python -c 'from tests.interop.peer import main; main()' DSN '{"node": "theirs", "queues": {"theirs": 5}}'
+python -c 'from tests.interop.peer import main; main()' SOCKET
 
-Each line is a JSON list: what is called, and its arguments. Each answer is a line too: `value` or `error` in an object.
+The process has imported Oban, and forks a node for each connection, to which the first line gives the DSN, the options
+and whether it starts. Each other line is a JSON list: what is called, and its arguments. Each answer is a line too:
+`value` or `error` in an object.
 """
 
 from __future__ import annotations
@@ -11,15 +13,15 @@ import asyncio
 import dataclasses
 import inspect
 import json
+import os
+import signal
+import socket
 import sys
 from collections import Counter
 from collections.abc import Callable
-from datetime import datetime
-from enum import Enum
+from datetime import UTC, datetime
 from typing import Any
 
-import oban.telemetry.logger
-import oban.testing  # noqa: F401 - for `signatures`
 import psycopg
 from oban import Cancel, Job, Oban, Record, Snooze, schema, telemetry, worker
 from oban._recorded import decode_recorded
@@ -108,6 +110,10 @@ class Node:
         """Declare a periodic job."""
         worker(queue="cron", cron="* * * * *")(Tick)
 
+    async def tick(self, at: str) -> None:
+        """Enqueue what is due at a minute, as its scheduler does then."""
+        await self._oban._scheduler._evaluate(datetime.fromisoformat(at).replace(tzinfo=UTC))
+
     async def install(self, prefix: str) -> None:
         """Install the tables."""
         await schema.install(self._pool, prefix)
@@ -128,29 +134,40 @@ def plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-async def lines() -> asyncio.StreamReader:
-    """Give the lines of the input."""
-    reader = asyncio.StreamReader(limit=2**26)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    return reader
-
-
-async def serve(dsn: str, options: dict[str, Any], start: bool) -> None:
-    """Answer lines until there are no more."""
+async def serve(talk: socket.socket) -> None:
+    """Be the node that the first line describes, and answer lines until there are no more."""
+    reader, writer = await asyncio.open_unix_connection(sock=talk, limit=2**26)
+    dsn, options, start = json.loads(await reader.readline())
     pool = await Oban.create_pool(dsn, min_size=1, max_size=5)
     node = Oban(pool=pool, **options)
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
         Ran.connection = connection
         called = Node(node, pool)
-        reader = await lines()
         if start:
             await node.start()
-        say({"value": "ready"})
+        writer.write(encoded({"value": os.getpid()}))
         async for line in reader:
-            say(await answer(called, json.loads(line)))
+            writer.write(encoded(await answer(called, json.loads(line))))
         going.set()
         await node.stop()
     await pool.close()
+
+
+def fork_nodes(path: str) -> None:
+    """Fork a node for each connection to a socket; the socket is there once this listens."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them here
+    door = socket.socket(socket.AF_UNIX)
+    door.bind(path)
+    door.listen()
+    sys.stdout.write("listening\n")
+    sys.stdout.flush()
+    while True:
+        talk, _ = door.accept()
+        if not os.fork():
+            door.close()
+            asyncio.run(serve(talk))
+            return
+        talk.close()
 
 
 async def answer(node: Callable[..., Any], call: list[Any]) -> dict[str, Any]:
@@ -162,43 +179,11 @@ async def answer(node: Callable[..., Any], call: list[Any]) -> dict[str, Any]:
         return {"error": f"{type(error).__name__}: {error}"}
 
 
-def say(answer: Any) -> None:
-    """Write a line."""
-    sys.stdout.write(json.dumps(answer, default=plain) + "\n")
-    sys.stdout.flush()
-
-
-def signatures(names: list[str]) -> dict[str, str]:
-    """Give the signature of each name, such as oban.Oban.start, without types."""
-    return {name: signature(name) for name in names}
-
-
-def signature(name: str) -> str:
-    """Give one: "class" for errors, enumerations and protocols, the name of its type for what cannot be called."""
-    module, _, last = name.rpartition(".")
-    rest = [last]
-    while module not in sys.modules:
-        module, _, last = module.rpartition(".")
-        rest.insert(0, last)
-    value: Any = sys.modules[module]
-    for part in rest:
-        value = inspect.getattr_static(value, part) if isinstance(value, type) else getattr(value, part)
-    value = getattr(value, "__func__", value)
-    if not callable(value):
-        return type(value).__name__
-    if isinstance(value, type) and (issubclass(value, Exception | Enum) or getattr(value, "_is_protocol", False)):
-        return "class"
-    return str(inspect.Signature([_untyped(parameter) for parameter in inspect.signature(value).parameters.values()]))
-
-
-def _untyped(parameter: inspect.Parameter) -> inspect.Parameter:
-    default = parameter.default.value if isinstance(parameter.default, Enum) else parameter.default
-    return parameter.replace(annotation=parameter.empty, default=default)
+def encoded(answer: Any) -> bytes:
+    """Give a line."""
+    return json.dumps(answer, default=plain).encode() + b"\n"
 
 
 def main() -> None:
-    """Run what the command line says."""
-    if sys.argv[1] == "signatures":
-        say(signatures(json.load(sys.stdin)))
-    else:
-        asyncio.run(serve(sys.argv[1], json.loads(sys.argv[2]), sys.argv[3:] != ["idle"]))
+    """Fork nodes at the socket that the command line names."""
+    fork_nodes(sys.argv[1])

@@ -3,51 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
-from oban_sync import Oban, telemetry
+from oban_sync import Oban, job
 from oban_sync.periodic import _periodic, every
+from oban_sync.runtime import steward
 from oban_sync.worker import _registry
-from tests.conftest import Events
 from tests.interop import work
 
 Wait = Callable[..., Any]
 
 
-@pytest.fixture
-def elections() -> Iterator[Events]:
-    """The elections that our nodes take part in."""
-    seen = Events()
-    telemetry.attach("elections", ["oban.leader.election.stop"], seen)
-    yield seen
-    telemetry.detach("elections")
-
-
-@pytest.mark.timeout(180)
 def test_one_leads_and_the_other_follows_when_it_stops(
-    start_peer: Any, dsn: str, db: psycopg.Connection, elections: Events, eventually: Wait
+    start_peer: Any, dsn: str, db: psycopg.Connection, hear: Any, eventually: Wait, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their lease is written for 3 seconds and renewed after 15: it holds meanwhile, although it looks over."""
+    monkeypatch.setattr(steward, "ELECTION_SECONDS", 0.1)
     theirs = start_peer(queues={"theirs": 1})
     eventually(lambda: theirs.call("leads"))
+    db.execute("UPDATE oban_leaders SET expires_at = timezone('UTC', now()) - interval '11 seconds'")
+    elections = hear("oban.leader.election.stop")
     with Oban(dsn=dsn, node="ours", queues={"ours": 1}) as ours:
-        elections.wait(1)
-        assert not ours.is_leader
-        over = "SELECT expires_at < timezone('UTC', now()) FROM oban_leaders"
-        eventually(lambda: db.execute(over).fetchone() == (True,))
-        elections.wait(len(elections.wait(1)) + 2)
+        elections.wait(3)
         assert theirs.call("leads")
         assert not ours.is_leader
         theirs.stop()
-        eventually(lambda: ours.is_leader, 40)
+        eventually(lambda: ours.is_leader)
         again = start_peer(node="again", queues={"theirs": 1})
         assert not again.call("leads")
         assert db.execute("SELECT name, node FROM oban_leaders").fetchall() == [("Oban", "ours")]
-    eventually(lambda: again.call("leads"), 40)
+    eventually(lambda: again.call("leads"))
     assert db.execute("SELECT name, node FROM oban_leaders").fetchall() == [("Oban", "again")]
 
 
@@ -62,37 +51,37 @@ def ticking() -> Iterator[None]:
         registry.update(before)
 
 
-def ticks(db: psycopg.Connection) -> list[datetime]:
-    """Give the minutes for which jobs were enqueued."""
-    rows = db.execute("SELECT meta ->> 'cron_at' FROM oban_jobs WHERE worker = %s ORDER BY id", (f"{work.PEER}.Tick",))
+def ticks(db: psycopg.Connection, worker: str = f"{work.PEER}.Tick") -> list[datetime]:
+    """Give the minutes for which jobs of a worker were enqueued."""
+    rows = db.execute("SELECT meta ->> 'cron_at' FROM oban_jobs WHERE worker = %s ORDER BY id", (worker,))
     return [datetime.fromisoformat(at) for (at,) in rows]
 
 
-@pytest.fixture
-def evaluations() -> Iterator[Events]:
-    """The minutes that our leader looked at."""
-    seen = Events()
-    telemetry.attach("evaluations", ["oban.scheduler.evaluate.stop"], seen)
-    yield seen
-    telemetry.detach("evaluations")
-
-
-@pytest.mark.timeout(200)
 def test_a_tick_of_theirs_is_not_doubled_when_we_lead_next(
-    start_peer: Any, dsn: str, db: psycopg.Connection, ticking: None, evaluations: Events, eventually: Wait
+    start_peer: Any, dsn: str, db: psycopg.Connection, ticking: None, hear: Any, eventually: Wait
 ) -> None:
+    """We look back over the minute at which they led: what they do not know of is enqueued, and nothing else."""
+    job(name="interop.alone", queue="cron", cron="* * * * *")(lambda: None)
     theirs = start_peer(queues={"theirs": 1})
     eventually(lambda: theirs.call("leads"))
     theirs.call("tick_every_minute")
+    evaluations = hear("oban.scheduler.evaluate.stop")
     with Oban(dsn=dsn, node="ours", queues={"ours": 1}) as ours:
-        eventually(lambda: ticks(db), 90)
+        eventually(lambda: db.execute("SELECT count(*) FROM oban_sync_crons").fetchone() == (2,))
+        (minute,) = db.execute(
+            "UPDATE oban_sync_crons SET last_at = date_trunc('minute', now()) - interval '1 minute'"
+            " RETURNING timezone('UTC', last_at) + interval '1 minute'"
+        ).fetchone()
+        theirs.call("tick", minute.isoformat())
         theirs.stop()
-        eventually(lambda: ours.is_leader, 40)
         evaluations.wait(1)
-        assert len(ticks(db)) == 1
-    (found,) = ours.list_jobs(worker=f"{work.PEER}.Tick")
+        assert ours.is_leader
+        found = ticks(db, "interop.alone")
+        assert found
+        assert sorted(ticks(db)) == sorted({minute.replace(tzinfo=UTC), *found})  # two: a minute has begun since
+    (made, *_) = ours.list_jobs(worker=f"{work.PEER}.Tick", order="asc")
     ours_as_well = {entry.worker: entry.name for entry in every()}
-    assert (found.meta["cron_name"], found.meta["cron_expr"]) == (ours_as_well[found.worker], "* * * * *")
+    assert (made.meta["cron_name"], made.meta["cron_expr"]) == (ours_as_well[made.worker], "* * * * *")
 
 
 @pytest.mark.nightly

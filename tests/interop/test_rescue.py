@@ -8,10 +8,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from oban_sync import Oban, telemetry
+from oban_sync import Oban
 from oban_sync.lifecycle import rescue
 from oban_sync.runtime import heartbeat
-from tests.conftest import Events
 from tests.interop import work
 from tests.interop.conftest import Peer
 from tests.interop.work import PEER, Hold
@@ -54,10 +53,10 @@ def long_run(start_peer: Any, dsn: str, db: psycopg.Connection, states: Any, eve
 def test_their_lifeline_leaves_our_long_jobs_alone(
     start_peer: Any, dsn: str, db: psycopg.Connection, states: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rescue, "RENEW_AGE", 1.0)
-    monkeypatch.setattr(heartbeat, "RENEW_SECONDS", 0.5)
-    monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.5)
-    long_run(start_peer, dsn, db, states, eventually, 6.0)
+    monkeypatch.setattr(rescue, "RENEW_AGE", 0.3)
+    monkeypatch.setattr(heartbeat, "RENEW_SECONDS", 0.2)
+    monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.2)
+    long_run(start_peer, dsn, db, states, eventually, 2.0)
 
 
 @pytest.mark.nightly
@@ -68,19 +67,17 @@ def test_their_lifeline_leaves_our_long_jobs_alone_at_our_own_pace(
     long_run(start_peer, dsn, db, states, eventually, 100.0)
 
 
-@pytest.fixture
-def rescues() -> Any:
-    """The looks of our nodes for dead ones."""
-    seen = Events()
-    telemetry.attach("rescues", ["oban.lifeline.rescue.stop"], seen)
-    yield seen
-    telemetry.detach("rescues")
-
-
 def test_we_leave_their_living_jobs_alone_and_take_those_of_their_dead(
-    theirs: Peer, dsn: str, db: psycopg.Connection, states: Any, eventually: Callable[..., Any]
+    theirs: Peer,
+    dsn: str,
+    db: psycopg.Connection,
+    states: Any,
+    eventually: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with Oban(dsn=dsn, node="ours", queues={"ours": 1}, lifeline={"rescue_after": 0.5}) as ours:
+    monkeypatch.setattr(heartbeat, "JUDGE_AFTER", (0.0, 0.0))
+    options = {"queues": {"ours": 1}, "lifeline": {"interval": 0.1, "rescue_after": 0.5}}
+    with Oban(dsn=dsn, node="ours", **options) as ours:
         job = ours.enqueue(Hold.new(queue="theirs"))
         eventually(lambda: states(job.id) == ["executing"])
         unknown = abandoned(db, age=7200)
