@@ -38,7 +38,8 @@ def test_without_any_source_each_option_has_its_default() -> None:
     found = load()
     assert (found["name"], found["prefix"], found["shutdown_grace_period"]) == ("Oban", "public", 15.0)
     assert (found["pool_min_size"], found["pool_max_size"], found["pool_timeout"]) == (1, 10, 30.0)
-    assert (found["dsn"], found["queues"], found["pool_check"]) == (None, None, False)
+    assert (found["pool_max_lifetime"], found["pool_max_idle"], found["pool_check"]) == (3600.0, 600.0, False)
+    assert (found["dsn"], found["queues"]) == (None, None)
 
 
 def test_arguments_come_before_the_environment_and_that_before_the_file(

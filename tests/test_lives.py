@@ -410,8 +410,9 @@ def test_a_job_may_stop_the_node_that_runs_it(
 
 
 def test_a_missing_schema_gives_one_clear_sentence(empty_dsn: str) -> None:
-    with pytest.raises(SchemaMissing, match=r"run `oban-sync install --dsn \.\.\.` first"):
+    with pytest.raises(SchemaMissing, match=r"run `oban-sync install --dsn \.\.\.` first") as caught:
         Oban(dsn=empty_dsn, queues={"default": 1}).start()
+    assert isinstance(caught.value, RuntimeError)
 
 
 def test_a_client_starts_no_threads(dsn: str) -> None:

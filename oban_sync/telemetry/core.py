@@ -28,8 +28,8 @@ _SPANS = (
     "oban.scheduler.evaluate",
     "oban.stager.stage",
 )
-EVENTS = tuple(
-    sorted([*(f"{span}.{end}" for span in _SPANS for end in ("exception", "start", "stop")), "oban.queue.shutdown"])
+EVENTS = sorted(
+    [*(f"{span}.{end}" for span in _SPANS for end in ("exception", "start", "stop")), "oban.queue.shutdown"]
 )
 """The events of Oban."""
 ENQUEUE_EVENTS = ("oban_sync.enqueue.start", "oban_sync.enqueue.stop", "oban_sync.enqueue.exception")

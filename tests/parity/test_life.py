@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -18,6 +19,12 @@ class Note:
     def process(self, job: Job) -> None: ...
 
 
+@worker(name="parity.Fail")
+class Fail:
+    def process(self, job: Job) -> None:
+        raise ValueError("it always does")
+
+
 @pytest.fixture
 def server(dsn: str) -> Iterator[Oban]:
     with Oban(dsn=dsn, queues={"default": 2}, stager={"interval": 0.1}) as oban:
@@ -26,13 +33,25 @@ def server(dsn: str) -> Iterator[Oban]:
 
 def test_the_current_job_is_known_to_handlers_of_its_events(server: Oban, eventually: Callable[..., Any]) -> None:
     seen: list[tuple[str, int]] = []
-    names = ["oban.job.start", "oban.job.stop"]
+    names = ["oban.job.start", "oban.job.stop", "oban.job.exception"]
     telemetry.attach("parity", names, lambda name, meta: seen.append((name, current_job().id)))
-    job = server.enqueue(Note.new())
-    eventually(lambda: len(seen) == 2)
+    first, second = server.enqueue(Note.new()), server.enqueue(Fail.new())
+    eventually(lambda: len(seen) == 4)
     telemetry.detach("parity")
-    assert seen == [(name, job.id) for name in names]
+    start, stop, exception = names
+    assert sorted(seen) == sorted([(start, first.id), (stop, first.id), (start, second.id), (exception, second.id)])
     assert current_job() is None
+
+
+def test_an_entry_of_errors_has_the_keys_of_oban(server: Oban, events: Events, eventually: Callable[..., Any]) -> None:
+    job = server.enqueue(Fail.new())
+    events.wait(1, "job.exception")
+    (error,) = eventually(lambda: server.get_job(job.id).errors)
+    assert error.keys() == {"attempt", "at", "error"}
+    assert error["attempt"] == 1
+    assert abs(datetime.fromisoformat(error["at"]) - datetime.now(UTC)) < timedelta(minutes=1)
+    assert error["error"].startswith("Traceback (most recent call last):")
+    assert error["error"].rstrip().endswith("ValueError: it always does")
 
 
 def test_a_job_without_attempts_left_is_not_run(server: Oban, db: psycopg.Connection, events: Events) -> None:
@@ -45,8 +64,9 @@ def test_a_job_without_attempts_left_is_not_run(server: Oban, db: psycopg.Connec
 
 
 def test_queues_run_while_nothing_can_be_staged(
-    dsn: str, events: Events, monkeypatch: pytest.MonkeyPatch, eventually: Callable[..., Any]
+    dsn: str, db: psycopg.Connection, events: Events, monkeypatch: pytest.MonkeyPatch, eventually: Callable[..., Any]
 ) -> None:
+    """They look for jobs that nobody told them of, too."""
     tries = []
 
     def refuse(*_: Any, **__: Any) -> None:
@@ -58,8 +78,8 @@ def test_queues_run_while_nothing_can_be_staged(
         with Oban(dsn=dsn, queues={"default": 1}, stager={"interval": 0.05}) as oban:
             scheduled = oban.enqueue(Note.new(scheduled_in=0.01))
             eventually(lambda: len(tries) > 2)
-            now = oban.enqueue(Note.new())
-            assert events.wait(1, "job.stop")[0]["job"].id == now.id
+            (id,) = db.execute("INSERT INTO oban_jobs (worker) VALUES ('parity.Note') RETURNING id").fetchone()
+            assert events.wait(1, "job.stop")[0]["job"].id == id
             broken.undo()
             assert events.wait(2, "job.stop")[1]["job"].id == scheduled.id
 
