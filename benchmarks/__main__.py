@@ -40,13 +40,15 @@ def tried(options: Options) -> int:
     """Try what is promised, print what was counted, and write it where it was asked for.
 
     Returns:
-        1 if a promise was not kept; else 0.
+        1 if a promise was not kept or could not be tried; else 0.
     """
-    found = chaos.run(options)
+    found, problems = chaos.run(options)
     print(promises.text(found))
     if options.write:
         promises.write(found, machine.describe(options.cpus))
-    return 0 if all(one.kept for one in found if one.system == "oban_sync") else 1
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 0 if not problems and all(one.kept for one in found if one.system == "oban_sync") else 1
 
 
 if __name__ == "__main__":

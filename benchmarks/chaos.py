@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -65,17 +66,23 @@ class Theatre:
         return playing
 
 
-def run(options: Options) -> list[Counted]:
-    """Play what was asked for; a promise that could not be tried is told on stderr and missing in what is given."""
+def run(options: Options) -> tuple[list[Counted], list[str]]:
+    """Play what was asked for; give what was counted, and beside it what could not be tried, and why."""
     sizes = SHORT if options.quick else FULL
-    found: list[Counted] = []
+    found, problems = list[Counted](), list[str]()
     with embedded.start(settings=SETTINGS) as server, tempfile.TemporaryDirectory(prefix="oban-chaos-") as directory:
         theatre = Theatre(server, Path(directory))
         around = scenarios(theatre.play, theatre.directory, short=options.quick, seeds=sizes.seeds)
+
+        def wanted(promise: str) -> bool:
+            return not options.promises or promise in options.promises
+
         for promises, group in chain(_alone(theatre, sizes), around, _with_peer(theatre, sizes, options)):
-            if not options.promises or options.promises & promises:
-                found += [one for one in _together(group) if not options.promises or one.promise in options.promises]
-    return found
+            if any(map(wanted, promises)):
+                found += [one for one in _together(group, problems) if wanted(one.promise)]
+    tried = {one.promise for one in found}
+    problems += [f"{name}: nothing was counted" for name in sorted(options.promises - tried)]
+    return found, problems
 
 
 def _alone(theatre: Theatre, sizes: Sizes) -> Iterator[tuple[set[str], list[Scenario]]]:
@@ -118,13 +125,13 @@ def _with_peer(theatre: Theatre, sizes: Sizes, options: Options) -> Iterator[tup
         yield {"beside"}, [theatre.play(side_by_side.cost, system, name) for system in both]
 
 
-def _together(scenarios: Iterable[Scenario]) -> list[Counted]:
+def _together(scenarios: Iterable[Scenario], problems: list[str]) -> list[Counted]:
     """Play scenarios at the same time, and give what they counted in their order."""
     with ThreadPoolExecutor(4) as threads:
-        return list(chain.from_iterable(threads.map(_played, scenarios)))
+        return list(chain.from_iterable(threads.map(partial(_played, problems), scenarios)))
 
 
-def _played(scenario: Scenario) -> list[Counted]:
+def _played(problems: list[str], scenario: Scenario) -> list[Counted]:
     found = []
     try:
         for counted in scenario():
@@ -133,6 +140,7 @@ def _played(scenario: Scenario) -> list[Counted]:
                 f"{counted.promise} {counted.system}, {counted.fault or counted.claim}: {counted.shown()}",
                 file=sys.stderr,
             )
-    except (TimeoutError, OSError, psycopg.Error) as error:
-        print(f"a scenario could not be played: {error}", file=sys.stderr)
+    except Exception as error:
+        problems.append(f"a scenario could not be played to its end: {type(error).__name__}: {error}")
+        traceback.print_exc()
     return found

@@ -97,5 +97,5 @@ def _commit() -> str:
         done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
         return done.stdout.strip()
 
-    changed = git("status", "--porcelain", "--", "oban_sync", "benchmarks")
+    changed = git("status", "--porcelain", "--", "oban_sync", "benchmarks/*.py", "tests/chaos")
     return (git("rev-parse", "--short=12", "HEAD") or "unknown") + (" and changes" if changed else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from tests.chaos.counted import Counted
 LOST = Counted("R1", "nothing is lost", "SIGKILL", "10 jobs", 1, {"lost": 0}, "lost 0", True)
 TWICE = Counted("R2", "once", "SIGKILL", "10 jobs", 1, {"wrong": 2, "s": 1.25}, "wrong 0", False)
 BESIDE = Counted("beside", "sys.exit()", "", "1 job", None, {"ended": 0}, "0", True)
-MACHINE = {"date": "today"}
+RUN = {"date": "2026-01-02 03:04 UTC", "commit": "abc", "machine": "two cores", "load": "0"}
+LATER = {**RUN, "date": "2026-02-02 03:04 UTC", "commit": "def"}
 
 
 @pytest.fixture
@@ -24,42 +26,51 @@ def page(tmp_path: Path) -> Path:
     return found
 
 
+@pytest.fixture
+def write(tmp_path: Path, page: Path) -> Callable[..., None]:
+    def write(found: list[Counted], described: dict[str, str] = RUN) -> None:
+        promises.write(found, described, tmp_path / "chaos.json", [page])
+
+    return write
+
+
 def rows(page: Path) -> list[str]:
     return [line for line in page.read_text().splitlines() if line.startswith(("| R", "| sys"))]
 
 
-def test_rows_of_promises_that_were_not_tried_stay(page: Path) -> None:
-    promises.write([TWICE, LOST], MACHINE, [page])
-    promises.write([replace(LOST, seed=2), replace(LOST, seed=3)], MACHINE, [page])
+def test_a_row_replaces_that_of_the_same_fault_and_seed_and_others_stay(write: Callable[..., None], page: Path) -> None:
+    write([TWICE, LOST, replace(LOST, seed=2), replace(LOST, fault="SIGSTOP")])
+    write([replace(LOST, seed=2, counts={"lost": 3}, kept=False), replace(LOST, seed=3)], LATER)
 
     assert rows(page) == [
-        "| R1 | nothing is lost | SIGKILL | 10 jobs | 2 | lost 0 | lost 0 | yes |",
-        "| R1 | nothing is lost | SIGKILL | 10 jobs | 3 | lost 0 | lost 0 | yes |",
-        "| R2 | once | SIGKILL | 10 jobs | 1 | wrong 2, s 1.2 | wrong 0 | **no** |",
+        "| R1 | nothing is lost | SIGKILL | 10 jobs | 1 | lost 0 | lost 0 | yes | 2026-01-02, abc |",
+        "| R1 | nothing is lost | SIGKILL | 10 jobs | 2 | lost 3 | lost 0 | **no** | 2026-02-02, def |",
+        "| R1 | nothing is lost | SIGSTOP | 10 jobs | 1 | lost 0 | lost 0 | yes | 2026-01-02, abc |",
+        "| R1 | nothing is lost | SIGKILL | 10 jobs | 3 | lost 0 | lost 0 | yes | 2026-02-02, def |",
+        "| R2 | once | SIGKILL | 10 jobs | 1 | wrong 2, s 1.2 | wrong 0 | **no** | 2026-01-02, abc |",
     ]
     assert page.read_text().startswith("# Before\n")
     assert page.read_text().endswith("\nAfter.\n")
 
 
-def test_a_peer_stands_beside_and_stays(page: Path) -> None:
+def test_a_peer_stands_beside_and_stays(write: Callable[..., None], page: Path) -> None:
     peer = replace(BESIDE, system="oban", counts={"ended": 1}, kept=False)
-    promises.write([peer, BESIDE], MACHINE, [page])
-    promises.write([LOST], MACHINE, [page])
-    promises.write([LOST], MACHINE, [page])
+    write([peer, BESIDE])
+    write([LOST])
+    write([LOST], LATER)
 
     assert rows(page) == [
-        "| R1 | nothing is lost | SIGKILL | 10 jobs | 1 | lost 0 | lost 0 | yes |",
+        "| R1 | nothing is lost | SIGKILL | 10 jobs | 1 | lost 0 | lost 0 | yes | 2026-02-02, def |",
         "| sys.exit() | 0 | **ended 1** | ended 0 |",
     ]
-    assert page.read_text().count("Last run: date today.") == 1
+    assert page.read_text().count("Run on two cores.") == 1
 
 
-def test_a_page_that_is_written_anew_keeps_the_tables(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
+def test_a_page_that_is_written_anew_keeps_the_tables(write: Callable[..., None], page: Path) -> None:
     page.write_text("# Figures\n")
-    promises.write([LOST], MACHINE, [page])
+    write([LOST])
     page.write_text("# Other figures\n" + promises.kept(page.read_text()))
-    promises.write([TWICE], MACHINE, [page])
+    write([TWICE])
 
     assert len(rows(page)) == 2
     assert page.read_text().count("## chaos") == 1

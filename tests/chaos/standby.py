@@ -1,4 +1,4 @@
-"""A PostgreSQL and its streaming standby, which takes over once the first is killed."""
+"""A PostgreSQL that can be killed for good, alone or with a streaming standby that takes over then."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Cluster:
     """
 
     def __init__(self, home: Path, programs: Path) -> None:
-        self.home, self._programs = home, programs
+        self.home, self.programs = home, programs
         self.data = home / "data"
         self._process: subprocess.Popen[bytes] | None = None
         home.mkdir(mode=0o700)
@@ -52,13 +52,13 @@ class Cluster:
     def run(self, program: str, *arguments: str) -> None:
         """Run a program to its end."""
         subprocess.run(
-            [str(self._programs / program), *arguments], check=True, capture_output=True, cwd=self.home, **_identity()
+            [str(self.programs / program), *arguments], check=True, capture_output=True, cwd=self.home, **_identity()
         )
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
         settings = [f"-c{name}={value}" for name, value in _SETTINGS.items()]
-        command = [str(self._programs / "postgres"), "-D", str(self.data), "-k", str(self.home), *settings]
+        command = [str(self.programs / "postgres"), "-D", str(self.data), "-k", str(self.home), *settings]
         with (self.home / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.home, **_identity())
         deadline = time.monotonic() + WAIT_SECONDS
@@ -91,31 +91,40 @@ class Cluster:
 
 
 @contextmanager
-def pair() -> Iterator[tuple[Cluster, Cluster]]:
-    """Give a primary and a standby that has all that the primary acknowledged."""
+def single() -> Iterator[Cluster]:
+    """Give a PostgreSQL that runs."""
     programs = binaries()
     assert programs is not None, MISSING
     folder = Path(tempfile.mkdtemp(prefix="oban-pair-", dir="/tmp"))
     folder.chmod(0o755)
-    programs = readable_by(programs, _account() if os.getuid() == 0 else None)
-    first, second = Cluster(folder / "a", programs), Cluster(folder / "b", programs)
+    found = Cluster(folder / "a", readable_by(programs, _account() if os.getuid() == 0 else None))
     try:
-        first.run("initdb", "-D", str(first.data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
-        first.start()
+        found.run("initdb", "-D", str(found.data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
+        found.start()
+        yield found
+    finally:
+        found.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def pair() -> Iterator[tuple[Cluster, Cluster]]:
+    """Give a primary and a standby that has all that the primary acknowledged."""
+    with single() as first:
+        second = Cluster(first.home.with_name("b"), first.programs)
         way = ("-h", str(first.home), "-p", "5432", "-U", "postgres")
         second.run("pg_basebackup", *way, "-D", str(second.data), "-R", "-X", "stream", "-c", "fast", "--no-sync")
-        second.start()
-        first.ask("ALTER SYSTEM SET synchronous_standby_names = '*'")
-        first.ask("SELECT pg_reload_conf()")
-        deadline = time.monotonic() + WAIT_SECONDS
-        while first.ask("SELECT sync_state FROM pg_stat_replication") != [("sync",)]:
-            assert time.monotonic() < deadline, "the standby does not stream"
-            time.sleep(0.05)
-        yield first, second
-    finally:
-        first.kill()
-        second.kill()
-        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            second.start()
+            first.ask("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            first.ask("SELECT pg_reload_conf()")
+            deadline = time.monotonic() + WAIT_SECONDS
+            while first.ask("SELECT sync_state FROM pg_stat_replication") != [("sync",)]:
+                assert time.monotonic() < deadline, "the standby does not stream"
+                time.sleep(0.05)
+            yield first, second
+        finally:
+            second.kill()
 
 
 def _account() -> tuple[int, int]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.scenarios import clocks, forks
+from tests.chaos.scenarios import clocks, forks, webs
 from tests.chaos.server import Stage
 
 
@@ -21,6 +21,12 @@ from tests.chaos.server import Stage
 def test_forking_is_safe(stage: Stage, tmp_path: Path, way: str, children: int, questions: int) -> None:
     (found,) = forks.forked(stage, tmp_path, way=way, children=children, questions=questions)
     assert found.kept, (found, (tmp_path / "forks.log").read_text())
+
+
+@pytest.mark.nightly
+def test_gunicorn_forks_safely_from_a_master_that_used_the_pool(stage: Stage, tmp_path: Path) -> None:
+    (found,) = webs.preloaded(stage, tmp_path, questions=100)
+    assert found.kept, found
 
 
 @pytest.mark.skipif(clocks.library() is None, reason=clocks.MISSING)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.scenarios import shutdown
+from tests.chaos.scenarios import shutdown, webs
 from tests.chaos.server import Stage
 
 
@@ -32,3 +32,9 @@ def test_a_node_ends_while_postgresql_is_silent(tmp_path: Path) -> None:
 def test_a_node_ends_although_a_call_held_its_interpreter(stage: Stage, tmp_path: Path) -> None:
     (found,) = shutdown.stop_holding(stage, tmp_path)
     assert found.counts["exits"] == 1, found
+
+
+@pytest.mark.nightly
+def test_a_signal_ends_gunicorn_whose_workers_jobs_do_not_end(stage: Stage, tmp_path: Path) -> None:
+    (found,) = webs.stop(stage, tmp_path)
+    assert (found.counts["exits"], found.counts["jobs handed back"]) == (1, len(shutdown.WAYS)), found

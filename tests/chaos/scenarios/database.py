@@ -80,7 +80,7 @@ def snapshot(stage: Stage, directory: Path, *, seconds: float, rate: int) -> Ite
     Args:
         stage: Where.
         directory: For logs.
-        seconds: How long the snapshot is held; a fifth of it is measured before.
+        seconds: How long the snapshot is held; it is measured in fifths, and one before.
         rate: Jobs a second.
     """
     with Fleet(stage.dsn, directory, queues="default:10") as fleet, psycopg.connect(stage.dsn) as holder:
@@ -91,7 +91,7 @@ def snapshot(stage: Stage, directory: Path, *, seconds: float, rate: int) -> Ite
         holder.execute("SET application_name = 'long report'")
         holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         holder.execute("SELECT count(*) FROM oban_jobs")
-        held = _flow(stage, seconds, rate)
+        held = max(_flow(stage, seconds / 5, rate) for _ in range(5))
         stage.wait(lambda: stage.one(_DEAD), 10)
         dead = stage.one(_DEAD)
         warned = [line for line in node.log().splitlines() if _WARNED in line]
@@ -101,13 +101,14 @@ def snapshot(stage: Stage, directory: Path, *, seconds: float, rate: int) -> Ite
             "completed": stage.states().get("completed", 0),
             "unended": stage.unended(),
             "p99 wait before ms": clean * 1000,
-            "p99 wait ms": held * 1000,
+            "of the worst fifth ms": held * 1000,
             "dead rows": dead,
             "warnings that name the session": sum("long report" in line for line in warned),
         }
     expected = 1 + int((seconds - 360) // 600) if seconds > 360 else 0
     kept = not counts["unended"] and held <= 5 * max(clean, 0.01) and len(warned) == expected
-    claim, line = "throughput survives a long transaction", "p99 wait <= 5x that before, the session named after 5 min"
+    claim = "throughput survives a long transaction"
+    line = "p99 wait of each fifth <= 5x that before (or 50 ms), the session named after 5 min"
     fault = "one snapshot held while jobs flow"
     yield Counted("R22", claim, fault, f"{rate} jobs/s, {seconds:g} s", None, counts, line, kept)
 

@@ -1,7 +1,8 @@
-"""The server is killed for good, and its standby takes over (R10)."""
+"""The server is dead for a while, or for good, and its standby takes over (R10)."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from oban_sync.errors import DatabaseUnavailable
 from tests.chaos.counted import Counted
 from tests.chaos.fleet import Fleet
 from tests.chaos.server import stage as play
-from tests.chaos.standby import pair
+from tests.chaos.standby import pair, single
 
 
 def promote(directory: Path, *, jobs: int, long_seconds: float) -> Iterator[Counted]:
@@ -76,3 +77,46 @@ def _enqueues(client: Oban) -> bool:
     except DatabaseUnavailable:
         return False
     return True
+
+
+def outage(directory: Path, *, seconds: float) -> Iterator[Counted]:
+    """Have PostgreSQL be dead for a while, and count how long until jobs run again, and what is said.
+
+    Args:
+        directory: For logs.
+        seconds: For how long; jobs that run meanwhile end 8 s later.
+    """
+    with single() as server:
+        with psycopg.connect(server.dsn, autocommit=True) as connection:
+            schema.install(connection)
+        with play(server.dsn) as stage, Fleet(server.dsn, directory) as fleet:
+            nodes = [fleet.start() for _ in range(2)]
+            stage.need(lambda: stage.one("SELECT count(DISTINCT node) FROM oban_producers") == 2)
+            running = stage.enqueue(Job("chaos.Sibling", args={"seconds": seconds + 8}) for _ in range(6))
+            stage.need(lambda: stage.one("SELECT count(*) FROM ledger") == len(running))
+            server.kill()
+            time.sleep(seconds)
+            server.start()
+            began = time.monotonic()
+            waiting = stage.enqueue(Job("chaos.Sibling", args={"seconds": 0}) for _ in range(20))
+            stage.wait(lambda: stage.one(_BEGUN, (waiting,)) == len(waiting), 60)
+            resumed = time.monotonic() - began
+            stage.wait(lambda: stage.unended() == 0, 60)
+            said = [sum(bool(_SAID.search(line)) for line in node.log().splitlines()) for node in nodes]
+            counts = {
+                "lost": stage.unended(),
+                "starts": stage.one("SELECT count(*) FROM ledger"),
+                "rescued": stage.one("SELECT count(*) FROM oban_jobs WHERE meta ? 'rescued'"),
+                "resumed after s": resumed,
+                "log lines of a node": max(said),
+            }
+        exact = not counts["lost"] and counts["starts"] == len(running) + len(waiting)
+        kept = exact and resumed <= 5 and max(said) <= 2 + seconds / 10
+        claim = "work resumes within 5 s of PostgreSQL coming back"
+        line = "lost 0, each started once, one log line in 10 s"
+        fault = f"SIGKILL of PostgreSQL, which starts again {seconds:g} s later"
+        yield Counted("R10", claim, fault, f"{counts['starts']} jobs, 2 nodes", None, counts, line, kept)
+
+
+_BEGUN = "SELECT count(*) FROM ledger WHERE job = ANY (%s)"
+_SAID = re.compile(r" (WARNING|ERROR|CRITICAL) \w")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from oban_sync import Job
+from oban_sync import Job, pace
 from tests.chaos.counted import Counted
 from tests.chaos.fleet import Fleet, Node
 from tests.chaos.proxy import CUTS, Proxy, proxied
@@ -41,8 +44,11 @@ def relayed(stage: Stage, directory: Path, queues: str) -> Iterator[tuple[Proxy,
 ROLES = ("notifier", "heartbeat", "scheduler", "default")
 
 
-def silent(stage: Stage, directory: Path) -> Iterator[Counted]:
-    """Let no byte through on connections that stay open, and count how long until new ones are there (R11)."""
+SILENCES = ("no byte passes on connections that stay open", "SIGSTOP of the backends")
+
+
+def silent(stage: Stage, directory: Path, *, fault: str = SILENCES[0]) -> Iterator[Counted]:
+    """Silence a node's connections, of `SILENCES`, and count how long until new ones are there (R11)."""
     with relayed(stage, directory, "default:5") as (proxy, _, node), Fleet(stage.dsn, directory) as others:
         others.start("watcher", "other:1")
         names = [f"oban_sync:{node.name}:{role}" for role in ROLES]
@@ -50,31 +56,45 @@ def silent(stage: Stage, directory: Path) -> Iterator[Counted]:
         long = stage.enqueue([Job("chaos.Sibling", args={"seconds": 25})])
         stage.need(lambda: stage.one("SELECT count(*) FROM ledger") == 1)
         before = {name: stage.ask(_ROLE, (name,)) for name in names}
-        proxy.silence(new=False)
-        began, seen = time.monotonic(), dict[str, float]()
+        with _silenced(proxy, fault, [pid for found in before.values() for (pid,) in found]):
+            began, seen = time.monotonic(), dict[str, float]()
 
-        def anew() -> bool:
-            for name in names:
-                if set(stage.ask(_ROLE, (name,))) - set(before[name]):
-                    seen.setdefault(name, time.monotonic() - began)
-            return len(seen) == len(names)
+            def anew() -> bool:
+                for name in names:
+                    if set(stage.ask(_ROLE, (name,))) - set(before[name]):
+                        seen.setdefault(name, time.monotonic() - began)
+                return len(seen) == len(names)
 
-        stage.wait(anew, 40)
-        since = stage.enqueue(Job("chaos.Sibling", args={"seconds": 0}) for _ in range(20))
-        stage.wait(lambda: stage.unended() == 0, 60)
+            stage.wait(anew, 40)
+            since = stage.enqueue(Job("chaos.Sibling", args={"seconds": 0}) for _ in range(20))
+            stage.wait(lambda: stage.unended() == 0, 60)
         counts = {
             "connections made anew": len(seen),
             "after at most s": max(seen.values(), default=0.0),
             "completed": stage.states().get("completed", 0),
-            "starts of a job that ran meanwhile": stage.one(
-                "SELECT count(*) FROM ledger WHERE job = ANY (%s)", (long,)
-            ),
+            "starts of a job that ran meanwhile": stage.one(_STARTS, (long,)),
         }
         told = len(seen) == len(names) and counts["after at most s"] <= 15
         kept = told and counts["completed"] == len(since) + 1 and counts["starts of a job that ran meanwhile"] == 1
         claim, line = "a silent network is noticed within 15 s", "all made anew within 15 s, all jobs run once"
-        fault = "no byte passes on connections that stay open"
         yield Counted("R11", claim, fault, f"{len(names)} connections", None, counts, line, kept)
+
+
+@contextmanager
+def _silenced(proxy: Proxy, fault: str, backends: list[int]) -> Iterator[None]:
+    """Have connections that stay open say nothing for the block, or for good."""
+    if fault == SILENCES[0]:
+        proxy.silence(new=False)
+        yield
+        return
+    for process in backends:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in backends:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGCONT)
 
 
 def deaf(stage: Stage, directory: Path, *, jobs: int) -> Iterator[Counted]:
@@ -100,13 +120,13 @@ def deaf(stage: Stage, directory: Path, *, jobs: int) -> Iterator[Counted]:
 
 
 EXPECTED = {
-    "complete": ("completed", 1, 0, None),
-    "error": ("discarded", 1, 1, None),
-    "cancel": ("cancelled", 1, 1, None),
-    "record": ("completed", 1, 0, None),
-    "snooze": ("completed", 1, 0, 1),
+    "complete": ("completed", 1, 0, None, None),
+    "error": ("discarded", 1, 1, None, None),
+    "cancel": ("cancelled", 1, 1, None, None),
+    "record": ("completed", 1, 0, None, True),
+    "snooze": ("completed", 1, 0, 1, None),
 }
-"""State, attempt, number of errors and meta's `snoozed` of each way to end, once all is over."""
+"""State, attempt, number of errors, meta's `snoozed` and `recorded` of each way to end, once all is over."""
 
 
 def cut(stage: Stage, directory: Path, seed: int, *, cuts: int) -> Iterator[Counted]:
@@ -136,8 +156,9 @@ def cut(stage: Stage, directory: Path, seed: int, *, cuts: int) -> Iterator[Coun
 
 
 _ENDS = """
-SELECT args ->> 'way', state::text, attempt, jsonb_array_length(errors), (meta ->> 'snoozed')::int, count(*)
-FROM oban_jobs GROUP BY 1, 2, 3, 4, 5
+SELECT args ->> 'way', state::text, attempt, jsonb_array_length(errors), (meta ->> 'snoozed')::int,
+    (meta ->> 'recorded')::boolean, count(*)
+FROM oban_jobs GROUP BY 1, 2, 3, 4, 5, 6
 """
 _TWICE = """
 SELECT count(*) FROM (
@@ -149,16 +170,16 @@ SELECT count(*) FROM (
 
 def _ended(stage: Stage, cuts: dict[str, int], refused: int, seed: int) -> Counted:
     rows = stage.ask(_ENDS)
-    wrong = [row for row in rows if row[1:5] != EXPECTED[row[0]]]
+    wrong = [row for row in rows if row[1:6] != EXPECTED[row[0]]]
     counts = {
-        "jobs": sum(row[5] for row in rows),
+        "jobs": sum(row[6] for row in rows),
         **{f"cut {when}": count for when, count in cuts.items()},
         "lost": stage.unended(),
-        "rows with another end": sum(row[5] for row in wrong),
+        "rows with another end": sum(row[6] for row in wrong),
         "run once too often": stage.one(_TWICE),
         "repeated acks that changed nothing": refused,
     }
-    kept = not wrong and not counts["lost"] and not counts["run once too often"]
+    kept = not wrong and not counts["lost"] and not counts["run once too often"] and min(cuts.values()) > 0
     claim, line = "repeating an ack is safe", "state, attempt, errors and meta of every job exact"
     fault = "the connection is cut before, right behind, or after an ack"
     return Counted("R13", claim, fault, f"{sum(cuts.values())} cuts", seed, counts, line, kept)
@@ -170,28 +191,29 @@ def saturated(stage: Stage, directory: Path, *, seconds: float) -> Iterator[Coun
         fleet.start()
         stage.need(lambda: stage.one("SELECT count(*) FROM oban_producers") == 2)
         jobs = stage.enqueue(Job("chaos.Healthy", args={"way": "held", "seconds": seconds}) for _ in range(10))
-        stage.need(lambda: stage.one("SELECT count(*) FROM effects") == len(jobs))
+        stage.need(lambda: stage.one("SELECT count(*) FROM gates") == len(jobs))
+        held = stage.one("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'")
         others, ages, until = list[int](), list[float](), time.monotonic() + seconds * 0.8
         while time.monotonic() < until:
             others += stage.enqueue([Job("chaos.Sibling", queue="other", args={"seconds": 0})])
-            ages.append(
-                stage.one(
-                    "SELECT extract(epoch FROM timezone('UTC', now()) - min(updated_at))::float8 FROM oban_producers"
-                )
-            )
+            ages.append(stage.one(_OLDEST_BEAT))
             time.sleep(0.25)
         acked = stage.one("SELECT count(*) FROM oban_jobs WHERE id = ANY (%s) AND state = 'completed'", (others,))
         stage.wait(lambda: stage.unended() == 0)
         counts = {
+            "connections held": held,
             "looks": len(ages),
             "oldest beat s": max(ages),
             "acked meanwhile": acked,
             "starts": stage.one("SELECT count(*) FROM ledger WHERE job = ANY (%s)", (jobs,)),
         }
-        kept = max(ages) < 5 and acked >= len(others) - 2 and counts["starts"] == len(jobs)
+        kept = max(ages) < 5 and acked >= len(others) - 2 and counts["starts"] == held == len(jobs)
         claim, line = "a saturated pool starves neither leases nor acks", "no beat older than 5 s, acks go on"
         fault = "jobs hold all 10 connections of the pool"
         yield Counted("R20", claim, fault, f"{seconds:g} s", None, counts, line, kept)
+
+
+LIMIT = 10
 
 
 def slow(stage: Stage, directory: Path, *, delay: float, jobs: int, seconds: float) -> Iterator[Counted]:
@@ -204,7 +226,7 @@ def slow(stage: Stage, directory: Path, *, delay: float, jobs: int, seconds: flo
         jobs: How many are there to take.
         seconds: How long to look.
     """
-    limit, ready = 10, 500
+    limit, ready = LIMIT, pace.MAX_READY
     with relayed(stage, directory, f"default:{limit}") as (proxy, _, node):
         proxy.delayed, proxy.delay = ":default", delay
         stage.enqueue(Job("chaos.Innocent") for _ in range(jobs))
@@ -222,7 +244,8 @@ def slow(stage: Stage, directory: Path, *, delay: float, jobs: int, seconds: flo
             "completed": stage.states().get("completed", 0),
             "rescued": stage.one("SELECT count(*) FROM oban_jobs WHERE meta ? 'rescued'"),
         }
-        kept = max(held) <= limit + ready and grown < 8 * 2**20 and counts["completed"] == jobs
+        flat = grown < 8 * 2**20
+        kept = max(held) <= limit + ready and flat and counts["completed"] == jobs and not counts["rescued"]
         claim, line = "a slow acker pushes back", f"executing <= limit {limit} + {ready} in hand, memory flat, lost 0"
         fault = f"all that the queue sends comes {delay:g} s later"
         yield Counted("R24", claim, fault, f"{jobs:,} jobs, {seconds:g} s", None, counts, line, kept)
@@ -291,13 +314,16 @@ def away(stage: Stage, directory: Path, *, seconds: float) -> Iterator[Counted]:
         exact = not counts["lost"] and counts["starts"] == len(running) + len(waiting)
         kept = exact and resumed <= 5 and counts["log lines"] <= 2 + seconds / 10
         claim, line = "work resumes within 5 s of PostgreSQL coming back", "lost 0, one log line in 10 s"
-        fault = "connections reset, new ones refused"
-        yield Counted("R10", claim, fault, f"{seconds:g} s", None, counts, line, kept)
+        fault = f"connections reset, new ones refused for {seconds:g} s"
+        yield Counted("R10", claim, fault, f"{len(running) + len(waiting)} jobs", None, counts, line, kept)
 
 
 def _lines(node: Node) -> list[str]:
-    """Give the lines of ours in a node's log."""
-    return [line for line in node.log().splitlines() if " oban_sync." in line]
+    """Give what a node logged, whoever in it spoke; what follows in further lines is part of the first."""
+    return [line for line in node.log().splitlines() if _SAID.search(line)]
+
+
+_SAID = re.compile(r" (WARNING|ERROR|CRITICAL) \w")
 
 
 def _inflict(random: Random, proxy: Proxy) -> None:

@@ -118,8 +118,8 @@ def orphans(stage: Stage, directory: Path, seed: int, *, kills: int, lone: int) 
             _enqueue_held(stage, fleet, "lone")
             waits += _orphaned(stage, fleet, node)
             fleet.living()[0].kill()
-    fault = f"{kills} SIGKILL of one of 3 nodes, {leaders} times the leader, and {lone} of a lone node"
-    yield _again(fault, seed, waits)
+    fault = f"{kills} SIGKILL of one of 3 nodes, and {lone} of a lone node"
+    yield _again(fault, seed, waits, leaders)
 
 
 def _enqueue_held(stage: Stage, fleet: Fleet, queue: str = "default") -> None:
@@ -153,8 +153,9 @@ def _orphaned(stage: Stage, fleet: Fleet, victim: Node) -> list[float]:
     return waits + [float("inf")] * (len(held) - len(waits))
 
 
-def _again(fault: str, seed: int, waits: list[float]) -> Counted:
+def _again(fault: str, seed: int, waits: list[float], leaders: int) -> Counted:
     counts = {
+        "leaders killed": leaders,
         "orphans": len(waits),
         "run again": sum(wait < float("inf") for wait in waits),
         "median s": statistics.median(waits) if waits else 0.0,
