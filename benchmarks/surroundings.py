@@ -92,6 +92,6 @@ def _callers(play: Play, directory: Callable[[], Path], seeds: tuple[int, ...], 
 def _harm(play: Play, *, short: bool) -> Listed:
     yield {"S1"}, [play(hostile.identifiers, examples=40 if short else 2_000)]
     yield {"S2"}, [partial(hostile.bombs, megabytes=64 if short else 1024)]
-    yield {"S7"}, [play(secrets.passwords)]
+    yield {"S7"}, [play(secrets.passwords), play(secrets.arguments)]
     yield {"S8"}, [play(hostile.least_privilege)]
     yield {"S9"}, [play(hostile.notifications)]

@@ -48,3 +48,9 @@ def test_the_roles_of_the_documentation_can_do_what_they_must_and_no_more(stage:
 def test_no_failure_to_connect_tells_a_password(stage: Stage, tmp_path: Path) -> None:
     (found,) = secrets.passwords(stage, tmp_path)
     assert found.kept, found
+
+
+@pytest.mark.chaos
+def test_no_log_tells_the_args_of_a_job(stage: Stage, tmp_path: Path) -> None:
+    (found,) = secrets.arguments(stage, tmp_path)
+    assert found.kept, found

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 
 from oban_sync import Job, Oban
 from tests.chaos.counted import Counted
+from tests.chaos.fleet import Fleet
 from tests.chaos.server import Stage
 
 PASSWORD = "pa55-that-nobody-may-see"  # noqa: S105 - this is what is looked for
@@ -46,6 +47,31 @@ def passwords(stage: Stage, directory: Path) -> Iterator[Counted]:
     claim, line = "logs and errors never carry passwords", "passwords 0"
     fault = "unreachable, refusing and nonsensical servers, by pool, links, engines and commands"
     yield Counted("S7", claim, fault, f"{tries} failures", None, counts, line, kept)
+
+
+ENDS = ("complete", "error", "cancel", "record", "snooze")
+
+
+def arguments(stage: Stage, directory: Path) -> Iterator[Counted]:
+    """Have jobs end in every way on a node that logs all it can, and look for their args in its log (S7)."""
+    with Fleet(stage.dsn, directory) as fleet:
+        node = fleet.start("", "", "--log-level", "DEBUG")
+        jobs = [Job("chaos.Ending", args={"way": way, "seconds": 0, "card": PASSWORD}, max_attempts=1) for way in ENDS]
+        unknown = Job("nobody.knows", args={"card": PASSWORD}, max_attempts=1)
+        stage.enqueue([*jobs, unknown])
+        stage.need(lambda: stage.unended() <= 1)
+        stage.need(lambda: "nobody.knows" in node.log())
+        said = node.log()
+    counts = {
+        "jobs": len(jobs) + 1,
+        "lines": len(said.splitlines()),
+        "of these about jobs": sum("chaos.Ending" in line or "nobody.knows" in line for line in said.splitlines()),
+        "values of args": said.count(PASSWORD),
+    }
+    kept = not counts["values of args"] and counts["of these about jobs"] >= len(jobs) + 1
+    claim, line = "logs have no args unless asked for", "values of args 0"
+    fault = "jobs with secrets in args end in every way on a node that logs at DEBUG"
+    yield Counted("S7", claim, fault, f"{counts['jobs']} jobs", None, counts, line, kept)
 
 
 def _wrong(directory: Path, port: int) -> list[str]:
