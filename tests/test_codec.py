@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from oban_sync import Job, Oban, codec
 from oban_sync.codec import MAX_DEPTH, decode, encode
 from oban_sync.errors import ArgsError, JobError, ObanError
+from oban_sync.lifecycle import bulk
 
 
 class Colour(Enum):
@@ -284,6 +285,16 @@ class Untouched:
 def test_args_are_refused_before_the_database_is_asked(args: Any, oban: Oban) -> None:
     with pytest.raises(ArgsError, match="expected args"):
         oban.enqueue_many(Job("w"), Job("w", args=args), conn=Untouched())
+
+
+@pytest.mark.parametrize("meta", [[], (), "", 0, False])
+def test_meta_that_is_empty_and_no_mapping_is_refused_too(meta: Any, oban: Oban, db: psycopg.Connection[Any]) -> None:
+    with pytest.raises(ArgsError, match="expected meta to be a mapping"):
+        oban.enqueue(Job("w", meta=meta))
+    for count in (1, bulk.FEWEST):
+        with pytest.raises(ArgsError, match="expected meta to be a mapping"):
+            oban.enqueue_many([*(Job("w") for _ in range(count)), Job("w", meta=meta)])
+    assert db.execute("SELECT count(*) FROM oban_jobs").fetchone() == (0,)
 
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))

@@ -31,7 +31,7 @@ def insertable(job: Job, *, max_bytes: int, quiet: bool) -> dict[str, Any]:
         "queue": job.queue,
         "args": orjson.Fragment(codec.encode(job.args, max_bytes=max_bytes)),
     }
-    if job.meta:
+    if job.meta != {}:
         row["meta"] = orjson.Fragment(codec.encode(job.meta, what="meta", max_bytes=max_bytes))
     row.update(_times(job))
     for name, value, default in (
@@ -93,8 +93,8 @@ def copied(job: Job, id: int, now: int, *, max_bytes: int) -> bytes:
     args = codec.encode(job.args, max_bytes=max_bytes)
     if b"\\" in args:
         args = args.replace(b"\\", b"\\\\")
-    if job.meta or job.tags or job.scheduled_at or job.inserted_at:
-        meta = codec.encode(job.meta, what="meta", max_bytes=max_bytes).decode() if job.meta else "{}"
+    if job.meta != {} or job.tags or job.scheduled_at or job.inserted_at:
+        meta = codec.encode(job.meta, what="meta", max_bytes=max_bytes).decode() if job.meta != {} else "{}"
         decisions = (meta, tuple(job.tags), *decided(job, 0, now)[1:])
     else:
         decisions = ("{}", (), job.state, now, now)

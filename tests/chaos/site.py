@@ -13,7 +13,7 @@ from tests.chaos import work
 
 __all__ = ["application", "work"]
 
-oban = Oban(dsn=os.environ["CHAOS_DSN"], queues={"default": 3})
+oban = Oban(dsn=os.environ["CHAOS_DSN"], queues={"default": 3}, shutdown_grace_period=float(os.environ["CHAOS_GRACE"]))
 with oban._connection() as in_the_master:
     in_the_master.execute("SELECT 1")
 

@@ -44,7 +44,7 @@ def test_what_cannot_be_stored_is_refused_and_named(stage: Stage, tmp_path: Path
     assert found.kept, found
 
 
-@pytest.mark.parametrize("examples", [pytest.param(20, marks=SHORT), pytest.param(5_000, marks=AT_NIGHT)])
+@pytest.mark.parametrize("examples", [pytest.param(10, marks=SHORT), pytest.param(5_000, marks=AT_NIGHT)])
 def test_what_is_enqueued_comes_back_as_it_was(stage: Stage, tmp_path: Path, examples: int) -> None:
     (found,) = inputs.round_trip(stage, tmp_path, examples=examples)
     assert found.kept, found

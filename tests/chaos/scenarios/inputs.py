@@ -42,7 +42,7 @@ VALUES: list[Any] = [
     lambda: None,
 ]
 """Refused wherever they stand in args and in meta, with the path to them."""
-WHOLES: list[Any] = [[], (1, 2), "text", 5, b"{}", {"a": "x" * 1_000_000}]
+WHOLES: list[Any] = [[], "", 0, (1, 2), "text", 5, b"{}", {"a": "x" * 1_000_000}]
 """Refused in place of args and of meta."""
 FIELDS: dict[str, list[Any]] = {
     "queue": ["", " \t", None, 5, "a\0b", "a\ud800", "q" * 128],

@@ -28,7 +28,7 @@ FROM (
 ) AS ticks
 """
 _LEADER = "SELECT node FROM oban_leaders WHERE expires_at > timezone('UTC', clock_timestamp())"
-_SECOND = "SELECT extract(epoch FROM clock_timestamp())::float8 % 60"
+_SECOND = "SELECT (extract(epoch FROM clock_timestamp()) % 60)::float8"
 
 
 def over_the_minute(directory: Path, *, kills: int, crashes: int) -> Iterator[Counted]:

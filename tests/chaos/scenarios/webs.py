@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import signal
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
@@ -35,8 +37,8 @@ def stop(stage: Stage, directory: Path, *, times: int = 1) -> Iterator[Counted]:
             other = fleet.start(f"other{number}")
             stage.need(partial(_up, stage, other))
             web.send(signal.SIGTERM)
-            exits.append(web.seconds_to_exit(60) or float("inf"))
-            at = stage.one("SELECT clock_timestamp()")
+            began, at = time.monotonic(), _ended(stage, web)
+            exits.append(float("inf") if web.seconds_to_exit(60) is None else time.monotonic() - began)
             stage.wait(lambda: stage.unended() == 0, 40)
             waits += [seconds for (seconds,) in stage.ask(_AGAIN, (at, other.name))]
             other.kill()
@@ -52,6 +54,14 @@ def stop(stage: Stage, directory: Path, *, times: int = 1) -> Iterator[Counted]:
     fault = f"SIGTERM to gunicorn while jobs are {', '.join(WAYS)}; grace {GRACE:g} s"
     line = f"exit <= grace + {OVERTIME:g} s, jobs handed back run elsewhere <= 2 s"
     yield Counted("R14", "shutdown is bounded", fault, f"{times} times", None, counts, line, kept)
+
+
+def _ended(stage: Stage, web: Node) -> datetime:
+    """Wait until the worker is gone, and give the time."""
+    (worker,) = re.findall(r"Booting worker with pid: (\d+)", web.log())
+    stage.need(lambda: not Path(f"/proc/{worker}").exists())
+    at: datetime = stage.one("SELECT clock_timestamp()")
+    return at
 
 
 _AGAIN = "SELECT extract(epoch FROM began - %s)::float8 FROM ledger WHERE node = %s"
@@ -109,7 +119,7 @@ def _serve(stage: Stage, fleet: Fleet, directory: Path, workers: int, *options: 
     """Start gunicorn with the settings of the examples, and wait until its workers are there."""
     command = [sys.executable, "-m", "gunicorn", "--config", "docs/examples/gunicorn.conf.py"]
     command += ["--bind", "127.0.0.1:0", "--workers", str(workers), *options, "tests.chaos.site:application"]
-    settings = {"OBAN_SHUTDOWN_GRACE_PERIOD": f"{GRACE:g}", "HOME": str(directory)}
+    settings = {"CHAOS_GRACE": f"{GRACE:g}", "HOME": str(directory)}
     web = fleet.launch("web", command, **settings)
     stage.need(lambda: web.log().count("Booting worker") >= workers)
     return web
