@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -38,6 +39,13 @@ def prepare(name: str, packages: Sequence[str], oldest: tuple[int, int], home: P
     """
     version, base = interpreter(oldest)
     place = home / f"{name}-{version[0]}.{version[1]}"
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / f"{place.name}.lock").open("w") as lock:  # for who comes second: it is held until the file is closed
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _prepared(name, packages, place, base)
+
+
+def _prepared(name: str, packages: Sequence[str], place: Path, base: str) -> str:
     python, done, wanted = place / "bin" / "python", place / _DONE, "\n".join(packages) + "\n"
     if done.exists() and done.read_text() == wanted and _answers(str(python)):
         return str(python)

@@ -165,9 +165,8 @@ class Service:
         self._watch.stop()
         self._watchdog.stop()
         self._children.close()
-        threads.join_all(
-            [*self._stewards(), self._heartbeat.thread, self._notifier.thread], clock.monotonic() + LISTEN_SECONDS
-        )
+        parts = [part.thread for part in (self._scheduler, self._heartbeat, self._notifier) if part is not None]
+        threads.join_all([*parts, *self._stewards()], clock.monotonic() + LISTEN_SECONDS)
         _services.discard(self)
         self._ended.set()
 

@@ -249,7 +249,7 @@ WRONG: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("changes", WRONG, ids=str)
+@pytest.mark.parametrize("changes", WRONG, ids=lambda changes: "function" if callable(changes) else str(changes))
 def test_a_change_that_cannot_be_stored_changes_nothing(oban: Oban, changes: Any) -> None:
     job = oban.enqueue(Job("w", args={"a": 1}))
     before = oban.get_job(job.id)
