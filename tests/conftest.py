@@ -101,11 +101,20 @@ def dsn(server_dsn: str, template: str, clean: list[str]) -> Iterator[str]:
         if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         yield found
-        users = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = %s", (name,)).fetchone()
-        if users == (0,) and _emptied(found, make_conninfo(server_dsn, dbname=template)):
+        if _left(connection, name) and _emptied(found, make_conninfo(server_dsn, dbname=template)):
             clean.append(name)
         else:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _left(connection: psycopg.Connection, name: str) -> bool:
+    """Say whether nobody is connected to a database, or nobody any more after a moment: sessions end a little late."""
+    users = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
+    for _ in range(20):
+        if connection.execute(users, (name,)).fetchone() == (0,):
+            return True
+        time.sleep(0.01)
+    return False
 
 
 MADE = """

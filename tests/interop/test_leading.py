@@ -79,7 +79,7 @@ def test_a_tick_of_theirs_is_not_doubled_when_we_lead_next(
         found = ticks(db, "interop.alone")
         assert found
         assert sorted(ticks(db)) == sorted({minute.replace(tzinfo=UTC), *found})  # two: a minute has begun since
-    (made, *_) = ours.list_jobs(worker=f"{work.PEER}.Tick", order="asc")
+        (made, *_) = ours.list_jobs(worker=f"{work.PEER}.Tick", order="asc")
     ours_as_well = {entry.worker: entry.name for entry in every()}
     assert (made.meta["cron_name"], made.meta["cron_expr"]) == (ours_as_well[made.worker], "* * * * *")
 

@@ -56,7 +56,7 @@ def test_tables_of_ours_are_used_by_them(
 ) -> None:
     schema.install(look, "jobs")
     look.execute("CREATE TABLE ran (job bigint, node text)")
-    theirs = start_peer(dsn=empty_dsn, prefix="jobs", queues={"theirs": 2})
+    theirs = start_peer(dsn=empty_dsn, prefix="jobs", queues={"theirs": 2}, stager={"interval": 0.1})
     eventually(lambda: theirs.call("leads"), 40)
     with Oban(dsn=empty_dsn, prefix="jobs") as ours:
         jobs = [ours.enqueue(Ran.new(queue="theirs", scheduled_in=delay)) for delay in (None, 0.1)]

@@ -83,6 +83,15 @@ LINES: dict[str, tuple[str, ...]] = {
         "test_config.py::test_who_runs_queues_takes_part_in_elections_unless_told_otherwise",
         "test_lives.py::test_a_client_starts_no_threads",
     ),
+    "stager, lifeline, pruner, refresher and scheduler": (
+        "runtime/test_scheduler.py::test_a_burst_beyond_the_limit_is_staged_whole",
+        "runtime/test_scheduler.py::test_jobs_that_nobody_announced_run_at_the_next_look",
+        "lifecycle/test_rescue.py::test_owners_of_other_libraries_are_judged_by_age_and_a_stale_row",
+        "lifecycle/test_prune.py::test_jobs_that_ended_a_day_ago_are_deleted_and_no_other",
+        "lifecycle/test_prune.py::test_the_leader_prunes_and_pruner_false_keeps_all",
+        "lifecycle/test_prune.py::test_silent_queues_of_other_libraries_are_forgotten_once_they_hold_no_job",
+        "test_cron.py::test_ticks_are_the_same_however_the_time_is_cut",
+    ),
     "create_pool": (
         "test_config.py::test_a_pool_is_made_from_arguments_environment_and_file_and_opens_later",
         "test_config.py::test_without_any_source_each_option_has_its_default",
