@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CLOCKS_APART = timedelta(seconds=10)
 """How far another node's clock may be behind the database's."""
+_ONE_START = timedelta(seconds=20)
+"""Leaders that begin within it are those of one start of the cluster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +133,11 @@ def _enqueue(link: Link, statements: Statements, due: list[_Due], rules: Rules, 
 
 def _done(handle: Handle, statements: Statements, due: list[_Due], term: Term) -> set[tuple[str, str]]:
     """Give the ticks, as (name, instant), that others enqueued: from before this node led, and of a cluster's start."""
-    late = [
-        (each.entry.name, tick) for each in due for tick in each.ticks if tick < term.since or each.entry.cron.at_start
-    ]
+    late = [(each.entry.name, tick - _CLOCKS_APART) for each in due for tick in each.ticks if tick < term.since]
+    late += [(each.entry.name, tick - _ONE_START) for each in due for tick in each.ticks if each.entry.cron.at_start]
     if not late:
         return set()
-    since = (min(tick for _, tick in late) - _CLOCKS_APART).replace(tzinfo=None).isoformat()
+    since = min(start for _, start in late).replace(tzinfo=None).isoformat()
     names = sorted({name for name, _ in late})
     return set(handle.execute(statements["select_cron_ticks"], {"since": since, "names": names}))
 

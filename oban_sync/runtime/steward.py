@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 ELECTION_SECONDS = 2.0
 """Pause between two elections: a leader may miss two before its lease ends."""
-BOOT_SECONDS = 10.0
+BOOT_SECONDS = 15.0
 """A node that leads so soon after its start found no leader alive: one that died is followed within 8 seconds."""
 MINUTE = 60.0
 RETRY_SECONDS = 1.0

@@ -120,6 +120,7 @@ def test_a_start_of_the_cluster_is_enqueued_once(run: Any, db: psycopg.Connectio
     assert run(NOON + MINUTE, first, term=replace(boot, evaluated=NOON)) == []
     assert run(NOON + timedelta(seconds=5), first, term=boot) == []  # the first leader died at once
     db.execute("UPDATE oban_jobs SET inserted_at = '2026-05-05 12:00'")
+    assert run(NOON + timedelta(seconds=15), first, term=Term(NOON + timedelta(seconds=14), boot=True)) == []
     assert run(NOON + MINUTE, first, term=Term(NOON + MINUTE, boot=True)) == ["12:01"]
 
 
