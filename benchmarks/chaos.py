@@ -105,6 +105,7 @@ def _alone(theatre: Theatre, sizes: Sizes) -> Iterator[tuple[set[str], list[Scen
     yield {"R14"}, [partial(shutdown.stop_in_outage, theatre.directory())]
     yield {"R14"}, [play(shutdown.stop_holding)]
     yield {"R23"}, [play(timeouts.race, sizes.seeds[0], jobs=sizes.racing)]
+    yield {"R23"}, [play(timeouts.overdue)]
 
 
 def _with_peer(theatre: Theatre, sizes: Sizes, options: Options) -> Iterator[tuple[set[str], list[Scenario]]]:

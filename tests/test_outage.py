@@ -15,6 +15,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg_pool import ConnectionPool
 
 from oban_sync import Job, Oban, embedded, schema, worker
 from oban_sync.errors import DatabaseUnavailable
@@ -68,18 +69,27 @@ def test_a_restart_under_load_loses_nothing(
 def test_an_enqueue_over_a_connection_that_broke_is_our_error_and_then_works(
     private: embedded.Server, eventually: Callable[..., Any]
 ) -> None:
+    with ConnectionPool(private.dsn(), min_size=1) as pool:
+        oban = Oban(pool=pool)
+        oban.enqueue(Count.new({"n": 0}))
+        private.restart("immediate")
+        with pytest.raises(DatabaseUnavailable):
+            oban.enqueue(Count.new({"n": 1}))
+
+        def enqueued() -> int | None:
+            with suppress(DatabaseUnavailable):  # once for each connection that the pool had
+                return oban.enqueue(Count.new({"n": 2})).id
+            return None
+
+        assert eventually(enqueued)
+
+
+def test_an_enqueue_after_a_restart_takes_no_connection_from_before(private: embedded.Server) -> None:
     oban = Oban(dsn=private.dsn())
-    oban.enqueue(Count.new({"n": 0}))
-    private.restart("immediate")
-    with pytest.raises(DatabaseUnavailable):
-        oban.enqueue(Count.new({"n": 1}))
-
-    def enqueued() -> int | None:
-        with suppress(DatabaseUnavailable):  # once for each connection that the pool had
-            return oban.enqueue(Count.new({"n": 2})).id
-        return None
-
-    assert eventually(enqueued)
+    for n in range(2):
+        assert oban.enqueue(Count.new({"n": n})).id is not None
+        private.restart("immediate")
+    assert oban.enqueue(Count.new({"n": 2})).id is not None
     oban.stop()
 
 

@@ -14,8 +14,8 @@ from oban_sync.runtime import threads
 
 logger = logging.getLogger(__name__)
 
-GRACE_SECONDS = 1.0
-"""Time between the interruption of a job and giving up on it."""
+GRACE_SECONDS = 0.8
+"""Time between the interruption of a job and giving up on it, which is to be written within a second."""
 IDLE_SECONDS = 60.0
 """Longest sleep; an earlier deadline ends it."""
 

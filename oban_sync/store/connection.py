@@ -276,14 +276,21 @@ def create_pool(conninfo: str, *, check: bool = False, **options: Any) -> Connec
 
     Args:
         conninfo: libpq connection string or URI.
-        check: Whether each connection is tried before it is lent.
+        check: Whether each connection is tried before it is lent; else only those are on which PostgreSQL said
+            something unasked, such as its goodbye.
         **options: More options of `psycopg_pool.ConnectionPool`.
     """
     check_dsn(conninfo)
     sizes = {"min_size": 1, "max_size": 10, "configure": _prepare_nothing_behind_a_pooler, **options}
     kwargs = {**KEEPALIVE, **sizes.pop("kwargs", {})}
-    checking = ConnectionPool.check_connection if check else None
+    checking = ConnectionPool.check_connection if check else _check_what_was_told
     return closed_at_exit(ConnectionPool(conninfo, kwargs=kwargs, open=False, check=checking, **sizes))
+
+
+def _check_what_was_told(connection: psycopg.Connection[Any]) -> None:
+    """Try a connection on which something waits to be read; a server that is gone has closed it."""
+    if _readable(0, connection.pgconn.socket):
+        ConnectionPool.check_connection(connection)
 
 
 def _prepare_nothing_behind_a_pooler(connection: psycopg.Connection[Any]) -> None:

@@ -24,3 +24,9 @@ def test_many_racing_timeouts_hit_no_other_job(stage: Stage, tmp_path: Path, see
     (found,) = timeouts.race(stage, tmp_path, seed, jobs=FULL.racing)
     assert found.counts["in time"] + found.counts["timed out"] == found.counts["others completed"], found
     assert (found.counts["others completed"], found.counts["others hit"]) == (FULL.racing, 0), found
+
+
+@pytest.mark.nightly
+def test_a_timeout_is_recorded_and_its_slot_reopened_whatever_the_thread_does(stage: Stage, tmp_path: Path) -> None:
+    (found,) = timeouts.overdue(stage, tmp_path)
+    assert found.counts["recorded"] == found.counts["others at once"] == found.counts["others completed"] == 9, found

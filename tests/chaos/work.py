@@ -206,6 +206,66 @@ STUBBORN: dict[str, Callable[[Job], None]] = {
 }
 
 
+@worker(name="chaos.Overdue")
+class Overdue:
+    """Runs longer than its timeout, in the way that its args name."""
+
+    def timeout(self, job: Job) -> float:
+        return float(job.args["timeout"])
+
+    def process(self, job: Job) -> None:
+        OVERDUE[job.args["way"]](job)
+
+
+def _loop(_: Job) -> None:
+    until = time.monotonic() + 600
+    while time.monotonic() < until:
+        sum(range(100))
+
+
+def _ask(job: Job) -> None:
+    while True:
+        job.check()
+        time.sleep(0.01)
+
+
+def _wait_for_lock(_: Job) -> None:
+    lock = threading.Lock()
+    with lock, lock:
+        pass
+
+
+def _query(_: Job) -> None:
+    ledger.write("SELECT pg_sleep(600)")
+
+
+def _clean_up_slowly(_: Job) -> None:
+    try:
+        _loop(_)
+    finally:
+        time.sleep(600)
+
+
+def _raise_another(_: Job) -> None:
+    try:
+        _loop(_)
+    except BaseException:
+        raise ValueError("another") from None
+
+
+OVERDUE: dict[str, Callable[[Job], None]] = {
+    "a loop": _loop,
+    "a loop that asks": _ask,
+    "sleep": STUBBORN["sleeping"],
+    "swallowing": _swallow,
+    "blocked in C": _block,
+    "a lock": _wait_for_lock,
+    "a query": _query,
+    "a slow end": _clean_up_slowly,
+    "another error": _raise_another,
+}
+
+
 @worker(name="chaos.Racing")
 class Racing:
     """Ends at about the instant of its timeout."""

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from oban_sync.errors import DatabaseRefused
-from oban_sync.store.connection import Link
+from oban_sync.store.connection import Link, create_pool
 
 
 def test_a_link_prepares_anew_after_a_migration(dsn: str, db: psycopg.Connection) -> None:
@@ -22,3 +22,13 @@ def test_a_link_prepares_anew_after_a_migration(dsn: str, db: psycopg.Connection
     finally:
         link.close()
         db.execute("DROP TABLE changing")
+
+
+def test_a_pool_lends_no_connection_that_postgresql_has_ended(dsn: str, db: psycopg.Connection) -> None:
+    with create_pool(dsn, min_size=2, max_size=2) as pool:
+        pool.wait()
+        with pool.connection() as one, pool.connection() as other:
+            ended = [one.info.backend_pid, other.info.backend_pid]
+        db.execute("SELECT pg_terminate_backend(pid, 5000) FROM unnest(%s::int[]) AS pid", (ended,))
+        with pool.connection() as connection:
+            assert connection.execute("SELECT pg_backend_pid()").fetchone() not in [(pid,) for pid in ended]

@@ -90,33 +90,39 @@ def outage(directory: Path, *, seconds: float) -> Iterator[Counted]:
         with psycopg.connect(server.dsn, autocommit=True) as connection:
             schema.install(connection)
         with play(server.dsn) as stage, Fleet(server.dsn, directory) as fleet:
+            client = Oban(dsn=server.dsn, name="outage")
             nodes = [fleet.start() for _ in range(2)]
             stage.need(lambda: stage.one("SELECT count(DISTINCT node) FROM oban_producers") == 2)
             running = stage.enqueue(Job("chaos.Sibling", args={"seconds": seconds + 8}) for _ in range(6))
-            stage.need(lambda: stage.one("SELECT count(*) FROM ledger") == len(running))
+            _enqueues(client)
+            stage.need(lambda: stage.one("SELECT count(*) FROM ledger") == len(running) + 1)
             server.kill()
             time.sleep(seconds)
             server.start()
             began = time.monotonic()
-            waiting = stage.enqueue(Job("chaos.Sibling", args={"seconds": 0}) for _ in range(20))
-            stage.wait(lambda: stage.one(_BEGUN, (waiting,)) == len(waiting), 60)
+            refused = 0
+            while not _enqueues(client):
+                refused += 1
+                time.sleep(0.02)
+            stage.wait(lambda: stage.one("SELECT count(*) FROM ledger") == len(running) + 2, 60)
             resumed = time.monotonic() - began
             stage.wait(lambda: stage.unended() == 0, 60)
+            client.stop()
             said = [sum(bool(_SAID.search(line)) for line in node.log().splitlines()) for node in nodes]
             counts = {
                 "lost": stage.unended(),
                 "starts": stage.one("SELECT count(*) FROM ledger"),
                 "rescued": stage.one("SELECT count(*) FROM oban_jobs WHERE meta ? 'rescued'"),
+                "enqueues refused since": refused,
                 "resumed after s": resumed,
                 "log lines of a node": max(said),
             }
-        exact = not counts["lost"] and counts["starts"] == len(running) + len(waiting)
+        exact = not counts["lost"] and counts["starts"] == len(running) + 2 and not refused
         kept = exact and resumed <= 5 and max(said) <= 2 + seconds / 10
         claim = "work resumes within 5 s of PostgreSQL coming back"
-        line = "lost 0, each started once, one log line in 10 s"
+        line = "lost 0, each started once, no enqueue refused, one log line in 10 s"
         fault = f"SIGKILL of PostgreSQL, which starts again {seconds:g} s later"
         yield Counted("R10", claim, fault, f"{counts['starts']} jobs, 2 nodes", None, counts, line, kept)
 
 
-_BEGUN = "SELECT count(*) FROM ledger WHERE job = ANY (%s)"
 _SAID = re.compile(r" (WARNING|ERROR|CRITICAL) \w")

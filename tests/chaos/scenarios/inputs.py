@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -61,10 +61,10 @@ def refused(stage: Stage, _directory: Path) -> Iterator[Counted]:
     """Enqueue what cannot be, alone and behind a job that can; count the errors that name it, and rows (R19)."""
     oban = Oban(dsn=stage.dsn, name="inputs")
     counts: Counter[str] = Counter()
-    for name, make in _cases():
-        for act in (lambda make=make: oban.enqueue(make()), lambda make=make: oban.enqueue_many([Job("w"), make()])):
+    for name, field, value in _cases():
+        for good in ([], [Job("w")]):
             counts["cases"] += 1
-            counts["refused with the name or path"] += name in _told(act)
+            counts["refused with the name or path"] += name in _told(oban, good, {field: value})
     oban.stop()
     counts["rows"] = stage.one("SELECT count(*) FROM oban_jobs")
     kept = counts["refused with the name or path"] == counts["cases"] and not counts["rows"]
@@ -74,25 +74,23 @@ def refused(stage: Stage, _directory: Path) -> Iterator[Counted]:
     yield Counted("R19", claim, fault, sizes, None, dict(counts), line, kept)
 
 
-def _cases() -> Iterator[tuple[str, Callable[[], Job]]]:
-    """Give what cannot be enqueued, each with what an error must name."""
+def _cases() -> Iterator[tuple[str, str, Any]]:
+    """Give what an error must name, and the field and value that cannot be enqueued."""
     for field in ("args", "meta"):
         for value in VALUES:
-            yield f"{field}.users[1].id", lambda field=field, value=value: _with(field, {"users": [1, {"id": value}]})
+            yield f"{field}.users[1].id", field, {"users": [1, {"id": value}]}
         for value in WHOLES:
-            yield field, lambda field=field, value=value: _with(field, value)
+            yield field, field, value
     for field, values in FIELDS.items():
         for value in values:
-            yield field, lambda field=field, value=value: _with(field, value)
+            yield field, field, value
 
 
-def _with(field: str, value: Any) -> Job:
-    return Job(**{"worker": "w", field: value})
-
-
-def _told(act: Callable[[], object]) -> str:
+def _told(oban: Oban, good: list[Job], fields: dict[str, Any]) -> str:
+    """Enqueue a job with these fields, behind others or alone, and give what its error says."""
     try:
-        act()
+        job = Job(**{"worker": "w", **fields})
+        oban.enqueue_many([*good, job]) if good else oban.enqueue(job)
     except JobError as error:
         return str(error)
     return ""

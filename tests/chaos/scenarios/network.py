@@ -228,8 +228,10 @@ def slow(stage: Stage, directory: Path, *, delay: float, jobs: int, seconds: flo
     """
     limit, ready = LIMIT, pace.MAX_READY
     with relayed(stage, directory, f"default:{limit}") as (proxy, _, node):
+        stage.enqueue([Job("chaos.Innocent")])
+        stage.need(lambda: stage.unended() == 0)
         proxy.delayed, proxy.delay = ":default", delay
-        stage.enqueue(Job("chaos.Innocent") for _ in range(jobs))
+        stage.enqueue(Job("chaos.Innocent") for _ in range(jobs - 1))
         held, memory, until = [0], [_resident(node)], time.monotonic() + seconds
         while time.monotonic() < until:
             held.append(stage.states().get("executing", 0))
@@ -245,7 +247,7 @@ def slow(stage: Stage, directory: Path, *, delay: float, jobs: int, seconds: flo
             "rescued": stage.one("SELECT count(*) FROM oban_jobs WHERE meta ? 'rescued'"),
         }
         flat = grown < 8 * 2**20
-        kept = max(held) <= limit + ready and flat and counts["completed"] == jobs and not counts["rescued"]
+        kept = limit < max(held) <= limit + ready and flat and counts["completed"] == jobs and not counts["rescued"]
         claim, line = "a slow acker pushes back", f"executing <= limit {limit} + {ready} in hand, memory flat, lost 0"
         fault = f"all that the queue sends comes {delay:g} s later"
         yield Counted("R24", claim, fault, f"{jobs:,} jobs, {seconds:g} s", None, counts, line, kept)
