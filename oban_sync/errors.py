@@ -74,10 +74,6 @@ class InstanceNotFound(ObanError, RuntimeError):
     """No Oban instance has that name in this process."""
 
 
-class SchemaMissing(ObanError, RuntimeError):
-    """The tables of oban_sync are not in the database."""
-
-
 class EmbeddedError(ObanError, RuntimeError):
     """The embedded PostgreSQL could not be found, started or stopped."""
 
@@ -98,3 +94,10 @@ class DatabaseRefused(ObanError):
         super().__init__(message)
         self.data = data
         self.locked = locked
+
+
+class SchemaMissing(DatabaseRefused, RuntimeError):
+    """The tables of oban_sync are not in the database, or lack what this version needs."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, data=False)

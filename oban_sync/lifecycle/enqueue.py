@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import orjson
 
-from oban_sync.errors import JobError, SchemaMissing
+from oban_sync.errors import JobError
 from oban_sync.job import Job, JobState
 from oban_sync.lifecycle import bulk
 from oban_sync.store import rows
-from oban_sync.store.handles import UNDEFINED_TABLE, Handle, Row, sqlstates
-from oban_sync.store.schema import missing
+from oban_sync.store.handles import Handle, Row
 from oban_sync.store.statements import Statements
 
 STORABLE = (JobState.AVAILABLE, JobState.SCHEDULED, JobState.SUSPENDED)
@@ -40,8 +39,7 @@ def store(
 ) -> list[Job]:
     """Store checked jobs through one handle: many by COPY where it can, others as `encode` and `insert` say."""
     if handle.copy is not None and len(wanted) >= bulk.FEWEST:
-        with _telling_what_is_missing(statements):
-            return bulk.copy(wanted, handle, statements, max_bytes=max_bytes)
+        return bulk.copy(wanted, handle, statements, max_bytes=max_bytes)
     return insert(encode(wanted, max_bytes=max_bytes, quiet=handle.quiet), handle, statements, chunk_bytes=chunk_bytes)
 
 
@@ -88,8 +86,7 @@ def insert(batch: Batch, handle: Handle, statements: Statements, *, chunk_bytes:
     Raises:
         SchemaMissing: The tables are not installed.
     """
-    with _telling_what_is_missing(statements):
-        found = _inserted(batch, handle, statements, chunk_bytes)
+    found = _inserted(batch, handle, statements, chunk_bytes)
     for row, job in zip(found, batch.jobs, strict=True):
         rows.mark_inserted(job, row[:4])  # once all of them are in: jobs of a failed call can be enqueued again
     return batch.jobs
@@ -101,16 +98,6 @@ def _inserted(batch: Batch, handle: Handle, statements: Statements, chunk_bytes:
     chunks = list(_chunks(batch.rows, chunk_bytes))
     with handle.atomic() if len(chunks) > 1 else nullcontext():
         return [row for chunk in chunks for row in handle.execute(statements["insert_jobs"], (chunk,))]
-
-
-@contextmanager
-def _telling_what_is_missing(statements: Statements) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        if UNDEFINED_TABLE in sqlstates(error) and "oban_jobs" in str(error):
-            raise SchemaMissing(missing("oban_jobs", statements.prefix)) from error
-        raise
 
 
 def _checked(job: Job) -> Job:

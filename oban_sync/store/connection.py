@@ -24,6 +24,7 @@ from psycopg_pool import ConnectionPool
 
 from oban_sync import clock
 from oban_sync.errors import ConfigError, DatabaseRefused, DatabaseUnavailable
+from oban_sync.store.absence import named
 
 __all__ = ["KEEPALIVE", "ConnectionPool", "Link", "Params", "Row", "create_pool", "pool_source"]
 
@@ -327,10 +328,12 @@ def translated() -> Iterator[None]:
 
     Raises:
         DatabaseUnavailable: PostgreSQL cannot be reached, or the connection is gone.
+        SchemaMissing: Our tables are not installed, or lack what a statement needs.
         DatabaseRefused: PostgreSQL refused a statement.
     """
     try:
-        yield
+        with named():
+            yield
     except psycopg.Error as error:
         message = str(error).strip() or type(error).__name__
         if error.sqlstate is None or error.sqlstate[:2] in ("08", "57"):

@@ -20,13 +20,13 @@ from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.rows import tuple_row
 
 from oban_sync.errors import HandleClosed, HandleError
+from oban_sync.store.absence import named, sqlstates
 
 Row = tuple[Any, ...]
 Execute = Callable[[str, Any], list[Row]]
 """A statement and its parameters, a sequence or a mapping, to rows."""
 
 NO_TRANSACTION = "25P01"
-UNDEFINED_TABLE = "42P01"
 
 _TAKES = (
     "a psycopg or psycopg2 connection or cursor, a SQLAlchemy Session or Connection, a Django connection, "
@@ -43,18 +43,27 @@ class Handle:
     """A way into somebody's transaction.
 
     Attributes:
-        execute: Run one statement and give its rows as tuples.
+        run: Run one statement and give its rows as tuples.
         command: Run one statement that has neither parameters nor rows.
         quiet: Whether NOTIFY must not be used (a transaction that is prepared refuses it).
         copy: Run a COPY from blocks of its lines; None: the handle has no way to.
         alone: Whether each statement is known to be a transaction of its own.
     """
 
-    execute: Execute
+    run: Execute
     command: Callable[[str], object]
     quiet: bool = False
     copy: Callable[[str, Iterable[bytes]], None] | None = None
     alone: bool = False
+
+    def execute(self, sql: str, params: Any) -> list[Row]:
+        """Run one statement and give its rows as tuples.
+
+        Raises:
+            SchemaMissing: Our tables are not installed, or lack what it needs. Other errors are the driver's.
+        """
+        with named():
+            return self.run(sql, params)
 
     @contextmanager
     def whole(self) -> Iterator[None]:
@@ -294,12 +303,6 @@ def _anything(conn: Any) -> Handle:
         return [tuple(row.values()) if isinstance(row, Mapping) else tuple(row) for row in source.fetchall()]
 
     return Handle(execute, lambda sql: conn.execute(sql, ()))
-
-
-def sqlstates(error: BaseException) -> set[Any]:
-    """Give PostgreSQL's code of an error, under whichever name and wrapping the driver and its users have for it."""
-    causes = (error, getattr(error, "orig", None), error.__cause__)
-    return {getattr(cause, name, None) for cause in causes for name in ("sqlstate", "pgcode")}
 
 
 def _outside() -> int:

@@ -15,6 +15,7 @@ from psycopg_pool import ConnectionPool
 
 from oban_sync import clock
 from oban_sync.errors import HandleError, ObanError, SchemaMissing
+from oban_sync.store.absence import missing
 from oban_sync.store.connection import Link, translated
 from oban_sync.store.statements import LOCK_CLASS, Statements
 
@@ -116,13 +117,6 @@ def lacking_indexes(connection: psycopg.Connection[Any], statements: Statements)
 def _has_index(connection: psycopg.Connection[Any], statements: Statements, name: str, unless: str | None) -> bool:
     there = connection.execute(statements["select_index"], {"name": name}).fetchone() == (True,)
     return there or (unless is not None and bool(_scalar(connection, f"SELECT {unless}")))
-
-
-def missing(table: str, prefix: str, database: str | None = None) -> str:
-    """Say that a table is missing, and the command that makes it."""
-    where = f"schema '{prefix}'" + (f" of database '{database}'" if database else "")
-    option = "" if prefix == "public" else f" --prefix {prefix}"
-    return f"The '{table}' table is missing in {where}: run `oban-sync install --dsn ...{option}` first"
 
 
 def _step(text: str, statements: Statements) -> Step:
