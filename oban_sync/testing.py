@@ -21,6 +21,7 @@ from oban_sync.lifecycle import inline
 from oban_sync.lifecycle.drain import Drain, lent
 from oban_sync.oban import Oban
 from oban_sync.store import rows
+from oban_sync.store.absence import named
 
 __all__ = [
     "all_enqueued",
@@ -78,10 +79,11 @@ def mode(testing_mode: str | None) -> Iterator[None]:
 
 
 def reset_oban(oban: str | Oban = "Oban", *, conn: Any = None) -> None:
-    """Empty the tables of an instance; ids begin at 1 again."""
+    """Empty the tables of an instance, durable pauses and ticks of periodic jobs with them; ids begin at 1 again."""
     instance = _instance(oban)
-    with lent(instance._source, conn) as handle:
+    with lent(instance._source, conn) as handle, named():
         handle.command(instance._statements["truncate_tables"])
+        handle.command(instance._statements["truncate_own_tables"])
 
 
 def all_enqueued(*, oban: str | Oban = "Oban", conn: Any = None, **filters: Any) -> list[Job]:

@@ -16,8 +16,8 @@ import pytest
 import sqlalchemy
 from sqlalchemy import orm
 
-from oban_sync import Cancel, Job, JobState, Oban, Record, Snooze, clock, current_job, job, testing, worker
-from oban_sync.errors import ArgsError, ConfigError, JobError, UnknownWorker
+from oban_sync import Cancel, Job, JobState, Oban, Record, Snooze, clock, current_job, job, schema, testing, worker
+from oban_sync.errors import ArgsError, ConfigError, JobError, SchemaMissing, UnknownWorker
 
 NOWHERE = "postgresql://nowhere.invalid/app?connect_timeout=1"
 
@@ -275,6 +275,29 @@ def test_reset_empties_the_tables_and_begins_ids_anew(oban: Oban, act: Any, db: 
     assert testing.all_enqueued() == []
     assert db.execute("SELECT count(*) FROM oban_leaders").fetchone() == (0,)
     assert act.enqueue().id == 1
+
+
+def test_reset_leaves_no_trace_of_pauses_and_ticks(oban: Oban, db: Any) -> None:
+    oban.pause_queue("acts", durable=True)
+    db.execute("INSERT INTO oban_sync_crons (name, last_at) VALUES ('nightly', now())")
+    testing.reset_oban(conn=db)
+    tables = [name for (name,) in db.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
+    filled = [name for name in tables if db.execute(f'SELECT EXISTS (SELECT FROM "{name}")').fetchone() == (True,)]
+    assert filled == ["oban_sync_migrations"]
+
+
+def test_reset_empties_the_tables_of_another_oban(empty_dsn: str) -> None:
+    with psycopg.connect(empty_dsn, autocommit=True) as connection:
+        schema.install(connection)
+        connection.execute("DROP TABLE oban_sync_crons, oban_sync_queues, oban_sync_migrations")
+        oban = Oban(dsn=empty_dsn, name="theirs")
+        oban.enqueue(Job("w"))
+        testing.reset_oban("theirs")
+        assert oban.count_jobs() == 0
+        connection.execute("DROP TABLE oban_leaders")
+        with pytest.raises(SchemaMissing, match="The 'oban_leaders' table is missing in schema 'public'"):
+            testing.reset_oban("theirs")
+        oban.stop()
 
 
 # drains --------------------------------------------------------------------------------------------------------------
