@@ -14,8 +14,11 @@ from oban_sync.lifecycle.nodes import NodeQueue
 from oban_sync.lifecycle.overview import Overview
 from oban_sync.store import schema
 from oban_sync.store.connection import Link
+from oban_sync.store.handles import adapt
 from oban_sync.store.statements import OWNER_MARK, Statements
 
+WAIT_SECONDS = 5.0
+"""Longest wait for a connection of the pool."""
 FEW = 0.5
 """Connections of a pool for each thread below which threads that use the database in their jobs wait for one."""
 
@@ -54,8 +57,7 @@ def diagnose(
     yield probe.clocks(link, statements)
     yield probe.notifications(ears, lend, statements, direct=direct, beside=link if direct else None)
     yield _pool(limits, pool_size)
-    with lend() as handle:
-        found = overview.look(handle, statements)
+    found = overview.look(adapt(link.connect()), statements)
     holders = [orjson.loads(text) for (text,) in link.execute(statements["select_holders"])]
     yield _orphans(holders, found.nodes, rescue_after)
     yield _foreign(found.nodes, rescue_after)

@@ -66,7 +66,16 @@ def _server(server: dict[str, Any]) -> Iterator[Finding]:
 
 def rows(link: Link, statements: Statements) -> Finding:
     """Look at what deleted and changed jobs left behind."""
-    found = _object(link, statements, "select_jobs_health")
+    return judge_rows(_object(link, statements, "select_jobs_health"))
+
+
+def judge_rows(found: dict[str, Any]) -> Finding:
+    """Judge the size of the jobs' table.
+
+    Args:
+        found: `live` and `dead` rows, `table_bytes`, `index_bytes`, `expected_bytes` (None: there are no statistics of
+            its rows) and `vacuum_seconds` (None: no vacuum is known).
+    """
     live, dead = found["live"], found["dead"]
     expected = found["expected_bytes"]
     times = None if not expected else found["table_bytes"] / expected

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 from oban_sync import clock
-from oban_sync.errors import ObanError
+from oban_sync.errors import DatabaseUnavailable, ObanError
 from oban_sync.lifecycle.finding import Finding
 from oban_sync.store.connection import Link
 from oban_sync.store.handles import Handle
@@ -59,11 +59,15 @@ def notifications(
         beside: Another connection to try, which goes the same way as the pool; what comes of it is evidence only.
     """
     way = "notifier.dsn" if direct else "the same way as the pool"
-    seconds, reason = _round_trip(ears, lend, statements)
-    evidence: dict[str, Any] = {"channel": statements.probe_channel, "listens_by": way, "seconds": seconds}
-    evidence["pooler"] = ears.pooled
-    if beside is not None:
-        evidence["seconds_by_pool"] = _round_trip(beside, lend, statements)[0]
+    evidence: dict[str, Any] = {"channel": statements.probe_channel, "listens_by": way}
+    try:
+        seconds, reason = _round_trip(ears, lend, statements)
+        evidence |= {"seconds": seconds, "pooler": ears.pooled}
+        if beside is not None:
+            evidence["seconds_by_pool"] = _round_trip(beside, lend, statements)[0]
+    except DatabaseUnavailable as error:
+        advice = "see who holds the connections of the pool, or make it larger (pool_max_size)"
+        return Finding("notify", "wrong", f"nothing could be sent by the pool: {error}", advice, evidence)
     if seconds is not None:
         return Finding("notify", "ok", f"a notification arrived in {seconds * 1000:.1f} ms", "", evidence)
     advice = "queues poll instead, and signals to nodes are lost: "
@@ -76,7 +80,11 @@ def notifications(
 
 
 def _round_trip(ears: Link, lend: Lend, statements: Statements) -> tuple[float | None, str]:
-    """Give the seconds that a notification took, or None and why it did not come."""
+    """Give the seconds that a notification took, or None and why it did not come.
+
+    Raises:
+        DatabaseUnavailable: No connection was lent to send it by.
+    """
     token = uuid.uuid4().hex
     awaited = (statements.probe_channel, f'"{token}"')  # the statement writes it as JSON
     with ExitStack() as opened:
@@ -85,9 +93,12 @@ def _round_trip(ears: Link, lend: Lend, statements: Statements) -> tuple[float |
         opened.callback(os.close, button)
         try:
             ears.listen([statements.probe_channel])
+        except ObanError as error:
+            return None, str(error)
+        with lend() as handle:
             began = clock.monotonic()
-            with lend() as handle:
-                handle.execute(statements["notify_probe"], [token])
+            handle.execute(statements["notify_probe"], [token])
+        try:
             while (left := began + NOTIFY_SECONDS - clock.monotonic()) > 0:
                 if awaited in ears.notifications(left, doorbell):
                     return clock.monotonic() - began, ""

@@ -83,14 +83,18 @@ class Source:
             yield connection
 
     @contextmanager
-    def handle(self) -> Iterator[Handle]:
-        """Lend a way to run statements, each a transaction of its own."""
+    def handle(self, *, timeout: float | None = None) -> Iterator[Handle]:
+        """Lend a way to run statements, each a transaction of its own.
+
+        Args:
+            timeout: Most seconds to wait for a connection of the pool; None: its own, and so with an engine.
+        """
         pool = self._pool
         if pool is None:
             with translated(), self.connection() as connection:
                 yield on_engine(connection)
             return
-        with translated(), _opened(pool).connection() as connection:
+        with translated(), _opened(pool).connection(_least(timeout, pool.timeout)) as connection:
             if connection.autocommit:
                 yield adapt(connection, prepare=None)
                 return
@@ -154,6 +158,10 @@ class Source:
             self._pool, self._owns_pool = _another(self._pool), True
         if self._engine is not None:
             self._engine.dispose(close=False)
+
+
+def _least(timeout: float | None, usual: float) -> float:
+    return usual if timeout is None else min(timeout, usual)
 
 
 def _opened(pool: ConnectionPool) -> ConnectionPool:

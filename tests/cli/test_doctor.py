@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from psycopg import Connection
 from psycopg.conninfo import make_conninfo
 
 from oban_sync import Job, Oban, clock, schema
-from oban_sync.lifecycle import health, probe
+from oban_sync.errors import DatabaseUnavailable
+from oban_sync.lifecycle import diagnose, health, probe
 from oban_sync.store.statements import OWNER_MARK, Statements
 from tests.chaos import pooler
 from tests.cli.ran import ran, rows
@@ -113,16 +114,86 @@ def test_a_role_without_rights_for_a_check_is_told_so(empty_dsn: str) -> None:
     assert {found[name]["level"] for name in ("schema", "indexes", "rows", "notify", "nodes")} == {"ok"}
 
 
-def test_dead_rows_that_nobody_takes_away(dsn: str, db: Connection, oban: Oban, eventually: Callable) -> None:
-    db.execute("ALTER TABLE oban_jobs SET (autovacuum_enabled = false)")
-    oban.enqueue_many(Job("shop.Mail", queue="mail") for _ in range(12_000))
-    db.execute("DELETE FROM oban_jobs")
-    dead = "SELECT n_dead_tup >= 12000 FROM pg_stat_all_tables WHERE relname = 'oban_jobs'"
-    db.execute("SELECT pg_stat_force_next_flush()")
-    eventually(lambda: db.execute(dead).fetchone()[0])
-    found = checked(dsn)["rows"]
-    assert (found["level"], found["evidence"]["dead"] >= 12_000) == ("note", True)
+SMALL = {"live": 0, "dead": 0, "table_bytes": 8192, "index_bytes": 8192, "expected_bytes": None, "vacuum_seconds": None}
+
+
+@pytest.mark.parametrize(
+    ("seen", "level", "says"),
+    [
+        ({}, "ok", "0 rows and 0 dead rows in 0.0 MB"),
+        ({"dead": 10_000}, "ok", ""),
+        ({"dead": 10_001}, "note", "; no vacuum was noted"),
+        ({"dead": 10_001, "vacuum_seconds": 75.0}, "note", "; the last vacuum was 1 min 15 s ago"),
+        ({"dead": 10_001, "live": 50_005}, "ok", ""),
+        ({"dead": 10_001, "live": 50_004}, "note", ""),
+        ({"dead": 100_000}, "note", ""),
+        ({"dead": 100_001}, "wrong", ""),
+        ({"dead": 200_000, "live": 200_000}, "note", ""),
+        ({"dead": 200_001, "live": 200_000}, "wrong", ""),
+        ({"table_bytes": 100_000_001, "expected_bytes": 25_000_000}, "wrong", ": 4.0 times what its rows need"),
+        ({"table_bytes": 100_000_001, "expected_bytes": 25_000_001}, "ok", ""),
+        ({"table_bytes": 100_000_000, "expected_bytes": 1_000_000}, "ok", ""),
+        ({"table_bytes": 900_000_000}, "ok", ""),
+        ({"table_bytes": 900_000_000, "expected_bytes": 1, "dead": 10_001}, "wrong", "times what its rows need"),
+    ],
+)
+def test_the_limits_of_dead_rows_and_of_bloat(seen: dict[str, float], level: str, says: str) -> None:
+    found = health.judge_rows(SMALL | seen)
+    assert (found.name, found.level) == ("rows", level)
+    assert found.says.endswith(says)
+    assert bool(found.advice) == (level != "ok")
+
+
+@pytest.fixture
+def leave_rows(db: Connection, eventually: Callable) -> Iterator[Callable[[int, int], None]]:
+    """Store jobs and delete all but the last ones, where nobody vacuums."""
+
+    def leave(stored: int, left: int) -> None:
+        db.execute("ALTER TABLE oban_jobs SET (autovacuum_enabled = false)")
+        db.execute("SELECT pg_stat_reset_single_table_counters('oban_jobs'::regclass)")
+        db.execute(
+            "INSERT INTO oban_jobs (worker, args) SELECT 'w', %s::jsonb FROM generate_series(1, %s)",
+            (f'["{"a" * 100}"]', stored),
+        )
+        db.execute("DELETE FROM oban_jobs WHERE id <= (SELECT max(id) - %s FROM oban_jobs)", (left,))
+        db.execute("SELECT pg_stat_force_next_flush()")
+        dead = "SELECT n_dead_tup FROM pg_stat_all_tables WHERE relid = 'oban_jobs'::regclass"
+        eventually(lambda: db.execute(dead).fetchone() == (stored - left,))
+
+    yield leave
+    db.execute("ALTER TABLE oban_jobs RESET (autovacuum_enabled)")
+
+
+def test_dead_rows_that_nobody_takes_away(
+    dsn: str, db: Connection, leave_rows: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_rows(30, 5)
+    assert checked(dsn, status=1)["rows"]["level"] == "ok"
+    monkeypatch.setattr(health, "DEAD_ROWS", (20, 30))
+    found = checked(dsn, status=1)["rows"]
+    assert (found["level"], found["evidence"]["dead"], found["evidence"]["live"]) == ("note", 25, 5)
     assert found["says"].endswith("no vacuum was noted")
+    monkeypatch.setattr(health, "DEAD_ROWS", (10, 20))
+    assert checked(dsn, status=1)["rows"]["level"] == "wrong"
+    db.execute("VACUUM oban_jobs")
+    found = checked(dsn, status=1)["rows"]
+    assert (found["level"], found["evidence"]["dead"]) == ("ok", 0)
+
+
+def test_a_table_that_is_larger_than_its_rows_need(
+    dsn: str, db: Connection, leave_rows: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "BLOATED_BYTES", 50_000)
+    leave_rows(500, 20)
+    db.execute("VACUUM ANALYZE oban_jobs")
+    found = checked(dsn, status=1)["rows"]
+    assert (found["level"], found["evidence"]["dead"]) == ("wrong", 0)
+    assert 4 < found["evidence"]["bloat_times"] < 100
+    assert found["says"].endswith(" times what its rows need")
+    assert "pg_repack or VACUUM FULL" in found["advice"]
+    db.execute("VACUUM (FULL, ANALYZE) oban_jobs")
+    found = checked(dsn, status=1)["rows"]
+    assert (found["level"], found["evidence"]["bloat_times"] < 4) == ("ok", True)
 
 
 def test_who_holds_an_old_snapshot(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,6 +205,23 @@ def test_who_holds_an_old_snapshot(dsn: str, monkeypatch: pytest.MonkeyPatch) ->
         pid = connection.info.backend_pid
     assert found["says"].startswith(f"session {pid} of report (idle in transaction) holds a snapshot for ")
     assert f"pg_terminate_backend({pid})" in found["advice"]
+
+
+def test_a_pool_without_a_free_connection_is_waited_for_in_short(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnose, "WAIT_SECONDS", 0.1)
+    with Oban.create_pool(dsn, max_size=1, timeout=60) as pool, pool.connection():
+        found = {finding.name: finding for finding in Oban(pool=pool, name="busy").diagnose()}
+    assert list(found) == NAMES
+    assert (found["notify"].level, found["clock"].level) == ("wrong", "ok")
+    assert found["notify"].says == "nothing could be sent by the pool: couldn't get a connection after 0.10 sec"
+    assert "make it larger" in found["notify"].advice
+
+
+def test_a_database_that_is_away_is_waited_for_in_short(dsn: str, tmp_path: Path) -> None:
+    away = Oban(dsn=f"host={tmp_path}", name="away")
+    with pytest.raises(DatabaseUnavailable, match="No such file or directory"):
+        away.diagnose()
+    away.stop()
 
 
 def test_notifications_that_do_not_arrive(
