@@ -103,6 +103,9 @@ class Config:
     max_args_bytes: int
 
 
+MAX_LIMIT = 2**31 - 1
+
+
 def default_node() -> str:
     """Name this process among all nodes: host and process."""
     return f"{socket.gethostname()}.{os.getpid()}"
@@ -122,6 +125,14 @@ def positive_integer(name: str, value: Any) -> int:
     if number != int(number):
         raise ConfigError(f"expected {name} to be a positive integer, got {value!r}")
     return int(number)
+
+
+def queue_limit(name: str, value: Any) -> int:
+    """Check how many jobs of a queue run at once."""
+    limit = positive_integer(name, value)
+    if limit > MAX_LIMIT:
+        raise ConfigError(f"expected {name} to be at most {MAX_LIMIT:,}, got {limit:,}")
+    return limit
 
 
 def whole(name: str, value: Any) -> int:
@@ -180,7 +191,10 @@ def queues(name: str, value: Any) -> dict[str, QueueConfig]:
         5
     """
     if isinstance(value, str):
-        value = dict(_pair(part) for part in value.split(",") if part.strip())
+        pairs = [_pair(part) for part in value.split(",") if part.strip()]
+        value = dict(pairs)
+        if len(value) < len(pairs):
+            raise ConfigError(f"expected {name} to name each queue once, got {', '.join(queue for queue, _ in pairs)}")
     if not isinstance(value, Mapping):
         raise ConfigError(f"expected {name} to map names to limits, got {value!r}")
     return {queue_name(queue): _queue(queue, options) for queue, options in value.items()}
@@ -383,6 +397,11 @@ def pool_options(options: Mapping[str, Any]) -> dict[str, Any]:
     return picked
 
 
+def color() -> bool | None:
+    """Say whether commands may print in colours: False where NO_COLOR is set; None: on a terminal."""
+    return False if os.environ.get("NO_COLOR") else None
+
+
 def _option(name: str) -> Option:
     if name not in OPTIONS:
         raise ConfigError(f"expected options out of {', '.join(OPTIONS)}, got {name}")
@@ -459,7 +478,7 @@ def _queue(queue: str, options: Any) -> QueueConfig:
     if isinstance(options, QueueConfig):
         return options
     given = dict(options) if isinstance(options, Mapping) else {"limit": options}
-    limit = positive_integer(f"limit of queue {queue!r}", given.pop("limit", 10))
+    limit = queue_limit(f"limit of queue {queue!r}", given.pop("limit", 10))
     paused = boolean(f"paused of queue {queue!r}", given.pop("paused", False))
     positive(f"debounce_interval of queue {queue!r}", given.pop("debounce_interval", 1))  # queues here need none
     prefetch = whole(f"prefetch of queue {queue!r}", given.pop("prefetch", MAX_READY))

@@ -22,7 +22,7 @@ from oban_sync.runtime import threads
 from oban_sync.runtime.announcer import Announcer
 from oban_sync.runtime.producers import QueueInfo
 from oban_sync.runtime.service import Service
-from oban_sync.runtime.signals import EVERY_QUEUE, MAX_LIMIT, Signal
+from oban_sync.runtime.signals import EVERY_QUEUE, Signal, one_queue
 from oban_sync.store import handles, schema
 from oban_sync.store.connection import ConnectionPool, create_pool
 from oban_sync.store.filters import Chosen
@@ -464,7 +464,7 @@ class Oban:
             return overview.look(handle, self._statements)
 
     def diagnose(self) -> list[Finding]:
-        """Check the tables, the server and the nodes, and change nothing.
+        """Check the tables, the server and the nodes, and change nothing; a connection is waited for up to 5 seconds.
 
         Returns:
             What each check found, on what evidence, and what to do.
@@ -481,7 +481,7 @@ class Oban:
             found = diagnose.diagnose(
                 link,
                 ears,
-                self._source.handle,
+                partial(self._source.handle, timeout=diagnose.WAIT_SECONDS),
                 self._statements,
                 limits={name: queue.limit for name, queue in self._config.queues.items()},
                 pool_size=self._source.pool_size,
@@ -508,11 +508,11 @@ class Oban:
         if durable and node is not None:
             raise ConfigError(f"expected a durable pause to be for all nodes, got node={node!r}")
         keep = queues.keep_paused if durable else None
-        self._command(Signal("pause", _queue(queue)), node, keep)
+        self._command(Signal("pause", one_queue(queue)), node, keep)
 
     def resume_queue(self, queue: str, *, node: str | None = None) -> None:
         """Have a queue fetch again, on all nodes or one; on all, a durable pause ends too."""
-        self._command(Signal("resume", _queue(queue)), node, queues.let_resume if node is None else None)
+        self._resume(one_queue(queue), node)
 
     def pause_all_queues(self, *, node: str | None = None) -> None:
         """Have every queue fetch nothing more, on all nodes or one."""
@@ -520,11 +520,17 @@ class Oban:
 
     def resume_all_queues(self, *, node: str | None = None) -> None:
         """Have every queue fetch again, on all nodes or one; on all, every durable pause ends too."""
-        self._command(Signal("resume"), node, queues.let_resume if node is None else None)
+        self._resume(EVERY_QUEUE, node)
+
+    def _resume(self, queue: str, node: str | None) -> None:
+        if node is None:
+            self._command(Signal("resume", queue, settled=True), None, queues.let_resume)
+        else:
+            self._command(Signal("resume", queue), node)
 
     def scale_queue(self, *, queue: str, limit: int, node: str | None = None) -> None:
         """Have a queue run at most `limit` jobs at once, on all nodes or one; more that run already go on."""
-        self._command(Signal("scale", _queue(queue), limit=_limit(limit)), node)
+        self._command(Signal("scale", one_queue(queue), limit=config.queue_limit("limit", limit)), node)
 
     def start_queue(self, *, queue: str, limit: int, paused: bool = False, node: str | None = None) -> None:
         """Start a queue, on all nodes that run queues or on one; one that runs is left as it is.
@@ -536,7 +542,7 @@ class Oban:
             node: The node that is to start it; None: all.
         """
         paused = config.boolean("paused", paused)
-        self._command(Signal("start", _queue(queue), limit=_limit(limit), paused=paused), node)
+        self._command(Signal("start", one_queue(queue), limit=config.queue_limit("limit", limit), paused=paused), node)
 
     def stop_queue(self, queue: str, *, node: str | None = None) -> None:
         """Stop a queue, on all nodes or one.
@@ -544,11 +550,11 @@ class Oban:
         Here, it waits for jobs that run up to `shutdown_grace_period`; those that need longer run on and keep their
         lease, and their ends are written.
         """
-        self._command(Signal("stop", _queue(queue)), node)
+        self._command(Signal("stop", one_queue(queue)), node)
 
     def check_queue(self, queue: str) -> QueueInfo | None:
         """Give the state of a queue as it runs here, or None if it does not."""
-        found = self._check(_queue(queue))
+        found = self._check(one_queue(queue))
         return found[0] if found else None
 
     def check_all_queues(self) -> list[QueueInfo]:
@@ -607,20 +613,6 @@ class Oban:
     def _connection(self) -> AbstractContextManager[Any]:
         """Lend a connection of the pool or engine, in a transaction that commits at the end of the block."""
         return self._source.connection()
-
-
-def _queue(name: object) -> str:
-    found = config.queue_name(name)
-    if found == EVERY_QUEUE:
-        raise ConfigError(f"expected the name of one queue, got {found!r}: all have verbs of their own")
-    return found
-
-
-def _limit(value: object) -> int:
-    found = config.positive_integer("limit", value)
-    if found > MAX_LIMIT:
-        raise ConfigError(f"expected limit of at most {MAX_LIMIT:,}, got {found:,}")
-    return found
 
 
 def _listed(jobs: Iterable[Job], rest: tuple[Job, ...]) -> list[Job]:

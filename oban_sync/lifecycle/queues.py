@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from oban_sync.errors import SchemaMissing
+from oban_sync.store.absence import missing
 from oban_sync.store.connection import Link
 from oban_sync.store.handles import Handle
-from oban_sync.store.schema import missing
-from oban_sync.store.statements import Statements
+from oban_sync.store.statements import Statements, positional
 
 
 def tell(handle: Handle, statements: Statements, payload: str) -> None:
@@ -25,16 +25,15 @@ def keep_paused(handle: Handle, statements: Statements, queue: str) -> None:
     handle.execute(statements["insert_paused_queue"], [queue])
 
 
-def let_resume(handle: Handle, statements: Statements, queue: str) -> None:
-    """End what `keep_paused` began, for one queue or with * for all."""
+def let_resume(handle: Handle | Link, statements: Statements, *names: str, ago: float = 0.0) -> None:
+    """End what `keep_paused` began, up to so many seconds ago, for some queues or with * for all."""
     if _readable(handle, statements):
-        handle.execute(statements["delete_paused_queues"], [queue, queue])
+        handle.execute(*positional(statements["delete_paused_queues"], {"queues": list(names), "ago": ago}))
 
 
 def is_kept_paused(link: Link, statements: Statements, queue: str) -> bool:
     """Say whether a queue is to be paused wherever it starts."""
-    ((readable,),) = link.execute(statements["select_queues_access"])
-    if not readable:  # a database that another Oban or an older version of ours installed
+    if not _readable(link, statements):
         return False
     ((paused,),) = link.execute(statements["select_paused_queue"], {"queue": queue})
     return bool(paused)
@@ -47,6 +46,7 @@ def kept_paused(handle: Handle, statements: Statements) -> list[str]:
     return [queue for (queue,) in handle.execute(statements["select_paused_queues"], [])]
 
 
-def _readable(handle: Handle, statements: Statements) -> bool:
+def _readable(handle: Handle | Link, statements: Statements) -> bool:
+    """Say whether the table is there; it is not where another Oban or an older version of ours installed."""
     ((readable,),) = handle.execute(statements["select_queues_access"], [])
     return bool(readable)

@@ -11,7 +11,8 @@ import math
 from collections.abc import Callable, Mapping
 
 from oban_sync import clock
-from oban_sync.lifecycle import health, rescue, stage
+from oban_sync.errors import DatabaseUnavailable
+from oban_sync.lifecycle import health, queues, rescue, stage
 from oban_sync.runtime import threads
 from oban_sync.runtime.duties import Duty
 from oban_sync.runtime.heartbeat import Heartbeat
@@ -24,6 +25,8 @@ from oban_sync.store.statements import Statements
 logger = logging.getLogger(__name__)
 
 CLEAN_SECONDS = 60.0
+RETRY_SECONDS = 1.0
+"""Pause after which PostgreSQL is told again of what it could not be told."""
 
 
 class Scheduler:
@@ -62,12 +65,16 @@ class Scheduler:
         self._heartbeat = heartbeat
         self._inbox = threads.Inbox()
         self._offset = 0.0  # the database's clock minus ours; this and what follows: the scheduler thread only
+        self._lifted: set[str] = set()  # queues whose durable pause is to end
+        self._lifted_at = 0.0
         self._staging = Duty(interval, self._stage)
+        self._lifting = Duty(CLEAN_SECONDS, self._lift)
         self.probe = Probe(node, lambda token: link.execute(statements["notify_probe"], (token,)))
         self._duties = [
             self._staging,
             Duty(rescue_interval, self._rescue),
             Duty(CLEAN_SECONDS, self._clean),
+            self._lifting,
             Duty(PROBE_SECONDS, self.probe.probe),
             Duty(LOOK_SECONDS, Lookout(lambda: health.snapshots(link, statements)).look),
         ]
@@ -92,9 +99,13 @@ class Scheduler:
         """Have it look for due jobs now."""
         self._inbox.put(("monotonic", 0.0))
 
+    def lift(self, queue: str) -> None:
+        """Have it end the durable pause of a queue, or with * of every one: another Oban resumed it just now."""
+        self._inbox.put(("lift", (queue, clock.monotonic())))
+
     def stop(self) -> None:
         """Have it end."""
-        self._inbox.put(("stop", 0.0))
+        self._inbox.put(("stop", None))
 
     def _work(self) -> None:
         while self._listen():
@@ -107,11 +118,15 @@ class Scheduler:
     def _listen(self) -> bool:
         """Wait for the next duty or a message; say whether to go on."""
         wait = min(duty.due for duty in self._duties) - clock.monotonic()
-        for kind, when in self._inbox.take(wait):
+        for kind, value in self._inbox.take(wait):
             if kind == "stop":
                 return False
-            due = when if kind == "monotonic" else when - self._offset
-            self._staging.due = min(self._staging.due, due)
+            if kind == "lift":
+                queue, self._lifted_at = value
+                self._lifted.add(queue)
+                self._lifting.due = 0.0
+            else:
+                self._staging.due = min(self._staging.due, value if kind == "monotonic" else value - self._offset)
         return True
 
     def _guarded(self, act: Callable[[], None]) -> None:
@@ -150,6 +165,17 @@ class Scheduler:
         if rescue.rescue(self._link, self._statements, judge=judge, rescue_after=self._rescue_after):
             for producer in self._producers.values():
                 producer.search()
+
+    def _lift(self) -> None:
+        """End durable pauses; a signal that PostgreSQL cannot be told of now is not forgotten."""
+        lifted, self._lifted = self._lifted, set()
+        if not lifted:
+            return
+        try:
+            queues.let_resume(self._link, self._statements, *lifted, ago=clock.monotonic() - self._lifted_at)
+        except DatabaseUnavailable:
+            self._lifted, self._lifting.due = lifted, clock.monotonic() + RETRY_SECONDS
+            raise
 
     def _clean(self) -> None:
         rescue.clean(self._link, self._statements, self._producers)

@@ -64,8 +64,8 @@ class Service:
         owners = {new_owner(): (queue, options) for queue, options in config.queues.items()}
         self._heartbeat = self._beating(owners)
         self.producers = Producers(owners, heartbeat=self._heartbeat, build=self._producing, new_owner=new_owner)
-        self._signals = Signals(f"{config.name}.{config.node}", self.producers)
         self._scheduler = self._scheduling()
+        self._signals = Signals(f"{config.name}.{config.node}", self.producers, self._scheduler.lift)
         self._steward = self._stewarding()
         self._reporter = self._reporting()
         self._notifier = self._listening(self._scheduler)

@@ -12,14 +12,14 @@ from typing import Any
 
 import orjson
 
-from oban_sync.config import QueueConfig
+from oban_sync.config import MAX_LIMIT, QueueConfig, queue_name
+from oban_sync.errors import ConfigError
 from oban_sync.job import MAX_NAME
 from oban_sync.runtime import threads
 from oban_sync.runtime.producers import Producers
 
 ANY = "any"
 EVERY_QUEUE = "*"
-MAX_LIMIT = 2**31 - 1
 BACK_SECONDS = 1.0
 """Longest wait for a signal of one's own, which comes in milliseconds unless the node does not listen."""
 
@@ -35,6 +35,7 @@ class Signal:
         limit: Jobs at once, for scale and start.
         paused: Whether a queue starts without fetching.
         job_id: Job to stop, for pkill.
+        settled: For resume, whether the sender ended durable pauses by itself; Oban's nodes know of none.
     """
 
     action: str
@@ -43,6 +44,7 @@ class Signal:
     limit: int | None = None
     paused: bool | None = None
     job_id: int | None = None
+    settled: bool | None = None
 
     def encode(self) -> str:
         """Write it as other nodes read it, without keys that its action does not have: Oban's would stumble on them."""
@@ -65,12 +67,25 @@ def read(payload: Any) -> Signal:
         limit=payload.get("limit", payload.get("local_limit")),
         paused=payload.get("paused"),
         job_id=payload.get("job_id"),
+        settled=payload.get("settled"),
     )
     texts = (signal.action, signal.queue, signal.ident)
     valid = all(isinstance(text, str) for text in texts) and 0 < len(signal.queue) <= MAX_NAME
     if not valid or signal.action not in _NEEDS or not _NEEDS[signal.action](signal):
         raise ValueError(f"expected a signal of Oban's, got {payload!r:.200}")
     return signal
+
+
+def one_queue(name: object) -> str:
+    """Give the name of one queue back.
+
+    Raises:
+        ConfigError: It is none, or stands for all.
+    """
+    found = queue_name(name)
+    if found == EVERY_QUEUE:
+        raise ConfigError(f"expected the name of one queue, got {found!r}: all have verbs of their own")
+    return found
 
 
 class Signals:
@@ -82,11 +97,13 @@ class Signals:
     Args:
         ident: Name of the node in signals.
         producers: Its queues.
+        lift: Has the durable pause of a queue end, or with * of all, when another Oban resumed it everywhere.
     """
 
-    def __init__(self, ident: str, producers: Producers) -> None:
+    def __init__(self, ident: str, producers: Producers, lift: Callable[[str], None]) -> None:
         self._ident = ident
         self._producers = producers
+        self._lift = lift
         self._awaited: list[tuple[Signal, threads.Event]] = []  # appends and removals are atomic
 
     def receive(self, payload: Any) -> None:
@@ -98,6 +115,8 @@ class Signals:
         signal = read(payload)
         if signal.ident in (ANY, self._ident):
             _obey(signal, self._producers)
+        if signal.action == "resume" and signal.ident == ANY and not signal.settled:
+            self._lift(signal.queue)
         for sent, back in list(self._awaited):
             if sent == signal:
                 back.set()
@@ -139,7 +158,7 @@ def _whole(value: object, most: int) -> bool:
 
 _NEEDS: dict[str, Callable[[Signal], bool]] = {
     "pause": lambda _: True,
-    "resume": lambda _: True,
+    "resume": lambda signal: signal.settled in (None, True, False),
     "scale": lambda signal: _whole(signal.limit, MAX_LIMIT),
     "start": lambda signal: (
         signal.queue != EVERY_QUEUE and signal.paused in (None, True, False) and _whole(signal.limit, MAX_LIMIT)

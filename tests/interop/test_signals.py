@@ -62,6 +62,11 @@ def test_they_command_our_queues(theirs: Peer, ours: Oban, eventually: Wait) -> 
     assert seen(theirs, "theirs") == (5, False)
     theirs.call("resume_all_queues")
     eventually(lambda: known(ours, "ours") == (7, False))
+    for call in (("resume_queue", "ours"), ("resume_all_queues",)):
+        ours.pause_queue("ours", durable=True)
+        theirs.call(*call)
+        eventually(lambda: known(ours, "ours") == (7, False))
+        eventually(lambda: not any(view.durable for view in ours.overview().queues))
 
 
 def test_a_command_to_all_is_obeyed_by_both(theirs: Peer, ours: Oban, eventually: Wait) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from oban_sync import Cancel, Job, Oban, QueueInfo, Snooze, telemetry, worker
 from oban_sync.errors import ConfigError, SchemaMissing
+from oban_sync.runtime import scheduler
 from oban_sync.runtime.signals import Signal, read
 from tests.conftest import Events
 
@@ -112,6 +113,7 @@ def state(db: psycopg.Connection, job: Job) -> str:
     [
         (Signal("pause", "mail"), {"action": "pause", "queue": "mail", "ident": "any"}),
         (Signal("resume"), {"action": "resume", "queue": "*", "ident": "any"}),
+        (Signal("resume", settled=True), {"action": "resume", "queue": "*", "ident": "any", "settled": True}),
         (Signal("scale", "a", "Oban.n", limit=3), {"action": "scale", "queue": "a", "ident": "Oban.n", "limit": 3}),
         (
             Signal("start", "a", limit=3, paused=False),
@@ -282,6 +284,47 @@ def test_every_durable_pause_ends_with_all_queues_resumed(oban: Oban, db: psycop
     assert db.execute("SELECT array_agg(queue ORDER BY queue) FROM oban_sync_queues").fetchone() == (["a", "b"],)
     oban.resume_all_queues()
     assert db.execute("SELECT count(*) FROM oban_sync_queues").fetchone() == (0,)
+
+
+def kept(db: psycopg.Connection) -> list[str]:
+    return [queue for (queue,) in db.execute("SELECT queue FROM oban_sync_queues ORDER BY queue").fetchall()]
+
+
+def test_a_durable_pause_ends_with_a_resume_by_another_oban(
+    here: Oban, db: psycopg.Connection, eventually: Callable[..., Any]
+) -> None:
+    for queue in ("a", "b", "nowhere"):
+        here.pause_queue(queue, durable=True)
+    send(db, {"action": "resume", "queue": "a", "ident": "any"})
+    eventually(lambda: kept(db) == ["b", "nowhere"])
+    assert paused(here) == {"a": False, "b": True}
+    send(db, {"action": "resume", "queue": "*", "ident": "any"})
+    eventually(lambda: kept(db) == [])
+    eventually(lambda: paused(here) == {"a": False, "b": False})
+
+
+def test_a_durable_pause_outlives_a_resume_on_one_node_and_what_was_sent_before_it(
+    here: Oban, db: psycopg.Connection, eventually: Callable[..., Any]
+) -> None:
+    here.pause_queue("a", durable=True)
+    here.pause_queue("b", durable=True)
+    send(db, {"action": "resume", "queue": "a", "ident": "Oban.here"})
+    send(db, {"action": "resume", "queue": "a", "ident": "any", "settled": True})
+    eventually(lambda: paused(here) == {"a": False, "b": True})
+    send(db, {"action": "resume", "queue": "b", "ident": "any"})
+    eventually(lambda: kept(db) == ["a"])
+
+
+def test_a_durable_pause_ends_although_the_connection_broke_meanwhile(
+    here: Oban, db: psycopg.Connection, eventually: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler, "RETRY_SECONDS", 0.05)
+    here.pause_queue("a", durable=True)
+    scheduling = "application_name = 'oban_sync:here:scheduler' AND datname = current_database()"
+    eventually(lambda: db.execute(f"SELECT count(*) FROM pg_stat_activity WHERE {scheduling}").fetchone() == (1,))
+    db.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {scheduling}")
+    send(db, {"action": "resume", "queue": "a", "ident": "any"})
+    eventually(lambda: kept(db) == [])
 
 
 def test_queues_run_where_the_table_of_durable_pauses_is_not_installed(
