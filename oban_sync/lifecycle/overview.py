@@ -60,6 +60,7 @@ class QueueView:
         durable: Whether its pause outlives restarts.
         limit: Jobs that run at once on all nodes together.
         counts: Jobs by state.
+        at_least: States of which not all jobs were counted, so perhaps not all of this queue.
         wait_seconds: For how long the job waits that has been due for longest; None: none does.
     """
 
@@ -69,6 +70,7 @@ class QueueView:
     durable: bool
     limit: int
     counts: dict[str, int]
+    at_least: frozenset[str]
     wait_seconds: float | None
 
 
@@ -78,7 +80,7 @@ class Overview:
 
     Attributes:
         counts: Jobs by state.
-        at_least: States with more jobs than were counted; so their counts are those of the first ones only.
+        at_least: States with more jobs than were counted, which is the first 100,000 of a state.
         queues: Queues by name.
         nodes: The queues of each node.
         leaders: Who leads.
@@ -106,13 +108,14 @@ def look(handle: Handle, statements: Statements, *, most: int = MOST) -> Overvie
     by_queue: defaultdict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(COUNTED, 0))
     counts = dict.fromkeys(COUNTED, 0)
     for state, queue, number in counted:
-        by_queue[queue][state] += number
+        by_queue[queue][state] = min(number, most)
         counts[state] += number
+    at_least = frozenset(state for state, number in counts.items() if number > most)
     running = nodes.select(handle, statements)
     return Overview(
-        counts,
-        frozenset(state for state, number in counts.items() if number > most),
-        _queues(handle, statements, by_queue, running),
+        {state: min(number, most) for state, number in counts.items()},
+        at_least,
+        _queues(handle, statements, by_queue, running, at_least),
         running,
         leaders(handle, statements),
         [RunningJob(**row) for row in _objects(handle, statements, "select_running_jobs", {"limit": LONGEST})],
@@ -125,23 +128,22 @@ def leaders(handle: Handle, statements: Statements) -> list[Leader]:
 
 
 def _queues(
-    handle: Handle, statements: Statements, counts: dict[str, dict[str, int]], running: Sequence[NodeQueue]
+    handle: Handle,
+    statements: Statements,
+    counts: defaultdict[str, dict[str, int]],
+    running: Sequence[NodeQueue],
+    at_least: frozenset[str],
 ) -> list[QueueView]:
     durable = set(queues.kept_paused(handle, statements))
     names = sorted({*counts, *durable, *(each.queue for each in running)})
     waits: dict[str, float] = dict(handle.execute(*positional(statements["select_waits"], {"queues": names})))
-    return [
-        _view(name, running, durable, counts.get(name, dict.fromkeys(COUNTED, 0)), waits.get(name)) for name in names
-    ]
-
-
-def _view(
-    queue: str, running: Sequence[NodeQueue], durable: set[str], counts: dict[str, int], wait: float | None
-) -> QueueView:
-    here = [each for each in running if each.queue == queue]
-    paused = all(each.paused for each in here) if here else queue in durable
-    limit = sum(each.limit or 0 for each in here)
-    return QueueView(queue, here, paused, queue in durable, limit, counts, wait)
+    views = []
+    for name in names:
+        here = [each for each in running if each.queue == name]
+        paused = all(each.paused for each in here) if here else name in durable
+        limit = sum(each.limit or 0 for each in here)
+        views.append(QueueView(name, here, paused, name in durable, limit, counts[name], at_least, waits.get(name)))
+    return views
 
 
 def _objects(handle: Handle, statements: Statements, name: str, params: dict[str, Any]) -> list[dict[str, Any]]:

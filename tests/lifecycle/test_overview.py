@@ -40,7 +40,8 @@ def test_jobs_are_counted_by_state_and_queue(oban: Oban, jobs: list[Job]) -> Non
 
 def test_a_count_that_was_cut_off_is_said_to_be(db: psycopg.Connection, jobs: list[Job]) -> None:
     found = overview.look(handles.adapt(db), Statements(), most=2)
-    assert (found.counts["available"], found.at_least) == (3, {"available"})
+    assert (found.counts["available"], found.counts["executing"], found.at_least) == (2, 1, {"available"})
+    assert [(view.queue, view.at_least) for view in found.queues] == [("mail", {"available"}), ("night", {"available"})]
 
 
 def test_a_job_that_is_due_since_ever_does_not_count_as_waiting(oban: Oban, db: psycopg.Connection) -> None:
