@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -19,6 +21,7 @@ from oban_sync.cli.jobs import jobs
 from oban_sync.cli.queues import queues
 from oban_sync.cli.start import start
 from oban_sync.cli.status import status, top
+from oban_sync.config import color
 from oban_sync.errors import ConfigError, FilterError, JobError, JobNotFound, ObanError
 from oban_sync.store.connection import Link
 
@@ -32,7 +35,7 @@ class Commands(click.Group):
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """Read the arguments."""
         with _one_line():
-            return super().make_context(*args, **kwargs)
+            return super().make_context(*args, color=color(), **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
@@ -54,14 +57,19 @@ def _one_line() -> Iterator[None]:
         _fail(str(error), BAD_INPUT)
     except ObanError as error:
         _fail(str(error), FAILED)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what the interpreter flushes at its end
+        _fail(f"expected to write the output, got: {error.strerror}", FAILED)
 
 
 def _fail(message: str, status: int) -> NoReturn:
-    click.echo(f"oban-sync: {message}", err=True)
+    click.echo(f"oban-sync: {' '.join(output.shown(message, None).split())}", err=True)
     sys.exit(status)
 
 
-@click.group(cls=Commands)
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """A blocking job queue on PostgreSQL.
 

@@ -74,10 +74,10 @@ def _object(name: str, text: str) -> dict[str, Any]:
 def _instant(option: str, text: str | None) -> datetime | None:
     if text is None:
         return None
-    if ago := _AGO.fullmatch(text):
-        return clock.now() - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
     try:
+        if ago := _AGO.fullmatch(text):
+            return clock.now() - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
         found = datetime.fromisoformat(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise FilterError(f"expected {option} to be like 2026-01-31T08:00, or 15m, 2h, 7d ago, got {text!r}") from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)

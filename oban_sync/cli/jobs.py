@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import click
@@ -55,9 +55,8 @@ def list_jobs(dsn: str | None, config: str | None, prefix: str | None, as_json: 
 def show(ids: tuple[int, ...], dsn: str | None, config: str | None, prefix: str | None, as_json: bool) -> None:
     """Show every field of jobs. The exit status is 1 if one is not there."""
     with options.client(config, dsn=dsn, prefix=prefix) as oban:
-        found = {job.id: job for job in oban.list_jobs(ids=ids, limit=len(ids))}
-    if missing := [id for id in ids if id not in found]:
-        raise JobNotFound(f"expected jobs that are there, found none of id {', '.join(map(str, missing))}")
+        found = _there(oban, ids)
+    _check(ids, found)
     if as_json:
         output.objects(_fields(found[id]) for id in ids)
         return
@@ -93,16 +92,29 @@ def _changing(name: str, past: str, states: Iterable[str], act: Callable[..., in
             raise FilterError(f"expected ids, or options that choose jobs, got neither; nothing was {past}")
         able = filters | {"state": [state for state in filters.get("state", STATES) if state in states]}
         with options.client(config, dsn=dsn, prefix=prefix) as oban:
+            there = _there(oban, ids)
             if given["dry_run"]:
                 _rehearse(oban, name, able, as_json)
+                _check(ids, there)
                 return
-            if name == "delete" and not ids and not given["yes"]:
-                click.confirm(f"Delete {several(oban.count_jobs(**able), 'job')}?", abort=True, err=True)
+            if name == "delete" and not ids and not given["yes"] and (many := oban.count_jobs(**able)):
+                click.confirm(f"Delete {several(many, 'job')}?", abort=True, err=True)
             count = act(oban, **filters)
         if as_json:
             output.objects([{"action": name, "dry_run": False, "count": count}])
         else:
             click.echo(f"{past} {several(count, 'job')}")
+        _check(ids, there)
+
+
+def _there(oban: Oban, ids: Sequence[int]) -> dict[int | None, Job]:
+    return {job.id: job for job in oban.list_jobs(ids=ids, limit=len(ids))} if ids else {}
+
+
+def _check(ids: Sequence[int], there: Collection[int | None]) -> None:
+    """End with an error, after what could be done, if one of these ids is no job's."""
+    if absent := [id for id in ids if id not in there]:
+        raise JobNotFound(f"expected jobs that are there, found none of id {', '.join(map(str, absent))}")
 
 
 def _rehearse(oban: Oban, name: str, filters: dict[str, Any], as_json: bool) -> None:

@@ -15,6 +15,8 @@ from oban_sync.lifecycle.finding import Finding
 MARKS = {"ok": "green", "note": "yellow", "wrong": "red"}
 WIDEST = 60
 """Most characters of one value in a table."""
+GAP = 2
+"""Columns of the terminal between two of a table."""
 
 
 class Block(NamedTuple):
@@ -44,31 +46,41 @@ def blocks(given: Sequence[Block]) -> None:
     if on_terminal():
         from rich.console import Console
 
-        Console(highlight=False).print(drawn(given))
+        Console(highlight=False).print(drawn(given), crop=False, end="")  # the terminal wraps what it is too narrow for
     else:
         click.echo("\n\n".join(text(block) for block in given))
 
 
 def on_terminal() -> bool:
     """Whether there is a terminal, and rich to draw on it."""
-    return sys.stdout.isatty() and find_spec("rich") is not None
+    return sys.stdout is not None and sys.stdout.isatty() and find_spec("rich") is not None
 
 
 def drawn(given: Sequence[Block]) -> Any:
-    """Give tables as rich draws them."""
+    """Give tables as rich draws them, an empty line between two, as wide as they are."""
     from rich.console import Group
+    from rich.text import Text
+
+    parts = [part for block in given for part in (Text(), _table(block))]
+    return Group(*parts[1:])
+
+
+def _table(block: Block) -> Any:
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
-    tables: list[Any] = []
-    for block in given:
-        table = Table(title=block.title or None, title_justify="left", box=None, header_style="bold", pad_edge=False)
-        for heading in block.headings:
-            table.add_column(heading)
-        for row in block.rows:
-            table.add_row(*(Text(shown(value, block.widest)) for value in row))
-        tables += [table, Text()]
-    return Group(*tables)
+    rows = [[shown(value, block.widest) for value in row] for row in block.rows]
+    widths = [max(map(cell_len, column)) for column in zip(block.headings, *rows, strict=True)]
+    width = max(sum(widths) + GAP * (len(widths) - 1), cell_len(block.title))
+    table = Table(
+        title=block.title or None, title_justify="left", box=None, header_style="bold", pad_edge=False, width=width
+    )
+    for heading in block.headings:
+        table.add_column(heading, no_wrap=True)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
 
 
 def text(block: Block) -> str:
@@ -82,12 +94,12 @@ def text(block: Block) -> str:
 def findings(given: Iterable[Finding], *, evidence: bool = True) -> None:
     """Print what was found, what it rests on if that is wanted, and what to do about it."""
     for finding in given:
-        click.echo(f"{click.style(finding.level, MARKS[finding.level])}: {finding.name}: {finding.says}")
+        click.echo(f"{click.style(finding.level, MARKS[finding.level])}: {finding.name}: {shown(finding.says, None)}")
         if finding.evidence and evidence:
             seen = ", ".join(f"{name}={shown(value, None)}" for name, value in finding.evidence.items())
             click.echo(f"    seen: {seen}")
         if finding.advice:
-            click.echo(f"    do: {finding.advice}")
+            click.echo(f"    do: {shown(finding.advice, None)}")
 
 
 def shown(value: Any, widest: int | None = WIDEST) -> str:

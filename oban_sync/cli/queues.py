@@ -7,18 +7,21 @@ from typing import Any
 
 import click
 
+from oban_sync import config as rules
 from oban_sync.cli import options, output
 from oban_sync.cli.output import Block
 from oban_sync.errors import FilterError
 from oban_sync.lifecycle.finding import several
 from oban_sync.lifecycle.overview import Overview, QueueView
 from oban_sync.oban import Oban
+from oban_sync.runtime.signals import one_queue
 
 OPEN = ("available", "scheduled", "executing", "retryable")
 """States of jobs that have not ended."""
 
 NODE = click.option("--node", help="Only on this node, by its name in `oban-sync status`.")
 ALL = click.option("--all", "every", is_flag=True, help="Every queue.")
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Only say which nodes it would tell.")
 
 
 @click.group()
@@ -44,13 +47,16 @@ def list_queues(dsn: str | None, config: str | None, prefix: str | None, as_json
 @click.argument("queue", required=False)
 @ALL
 @NODE
-@click.option("--durable", is_flag=True, help="Wherever it starts too, until `queues resume` without --node.")
+@click.option("--durable", is_flag=True, help="Wherever it starts too, until it is resumed on all nodes.")
+@DRY_RUN
 @options.database
-def pause(queue: str | None, every: bool, node: str | None, durable: bool, as_json: bool, **given: str | None) -> None:
+def pause(queue: str | None, every: bool, node: str | None, durable: bool, **given: Any) -> None:
     """Have a queue fetch nothing more; jobs that run go on."""
-    _check(queue, every)
+    _check(queue, every, node)
     if every and durable:
         raise FilterError("expected --durable with the name of one queue, got --all; nothing was paused")
+    if durable and node is not None:
+        raise FilterError(f"expected a durable pause to be for all nodes, got --node {node}; nothing was paused")
 
     def act(oban: Oban) -> None:
         if queue is None:
@@ -58,17 +64,18 @@ def pause(queue: str | None, every: bool, node: str | None, durable: bool, as_js
         else:
             oban.pause_queue(queue, node=node, durable=durable)
 
-    _tell("pause", queue, node, act, as_json, given)
+    _tell("pause", queue, node, act, **given)
 
 
 @queues.command()
 @click.argument("queue", required=False)
 @ALL
 @NODE
+@DRY_RUN
 @options.database
-def resume(queue: str | None, every: bool, node: str | None, as_json: bool, **given: str | None) -> None:
+def resume(queue: str | None, every: bool, node: str | None, **given: Any) -> None:
     """Have a queue fetch again; without --node, a durable pause ends too."""
-    _check(queue, every)
+    _check(queue, every, node)
 
     def act(oban: Oban) -> None:
         if queue is None:
@@ -76,17 +83,20 @@ def resume(queue: str | None, every: bool, node: str | None, as_json: bool, **gi
         else:
             oban.resume_queue(queue, node=node)
 
-    _tell("resume", queue, node, act, as_json, given)
+    _tell("resume", queue, node, act, **given)
 
 
 @queues.command()
 @click.argument("queue")
 @click.argument("limit", type=int)
 @NODE
+@DRY_RUN
 @options.database
-def scale(queue: str, limit: int, node: str | None, as_json: bool, **given: str | None) -> None:
+def scale(queue: str, limit: int, node: str | None, **given: Any) -> None:
     """Change how many jobs of a queue run at once on each node, until it starts anew."""
-    _tell("scale", queue, node, lambda oban: oban.scale_queue(queue=queue, limit=limit, node=node), as_json, given)
+    _check(queue, False, node)
+    rules.queue_limit("limit", limit)
+    _tell("scale", queue, node, lambda oban: oban.scale_queue(queue=queue, limit=limit, node=node), **given)
 
 
 def table(found: Overview, title: str = "", states: Sequence[str] = OPEN) -> Block:
@@ -100,12 +110,21 @@ def _row(view: QueueView, states: Sequence[str]) -> tuple[Any, ...]:
     some = f"{off} of {len(view.nodes)}" if off else "no"
     paused = "durably" if view.durable else "yes" if view.paused else some
     waits = None if view.wait_seconds is None else f"{view.wait_seconds:.1f} s"
-    return view.queue, len(view.nodes), view.limit, paused, *(view.counts[state] for state in states), waits
+    return view.queue, len(view.nodes), view.limit, paused, *(counted(view, state) for state in states), waits
 
 
-def _check(queue: str | None, every: bool) -> None:
+def counted(view: Overview | QueueView, state: str) -> str:
+    """Write how many jobs there are in a state, with a + where not all were counted."""
+    return f"{view.counts[state]:,}{'+' if state in view.at_least else ''}"
+
+
+def _check(queue: str | None, every: bool, node: str | None) -> None:
     if (queue is None) != every:
         raise FilterError(f"expected the name of a queue or --all, got {'both' if every else 'neither'}")
+    if queue is not None:
+        one_queue(queue)
+    if node is not None:
+        rules.text("node", node)
 
 
 def _tell(
@@ -113,19 +132,23 @@ def _tell(
     queue: str | None,
     node: str | None,
     act: Callable[[Oban], None],
+    *,
+    dry_run: bool,
     as_json: bool,
-    given: dict[str, str | None],
+    config: str | None,
+    **given: str | None,
 ) -> None:
-    """Send a command, and say which nodes run what it is about."""
-    with options.client(given["config"], dsn=given["dsn"], prefix=given["prefix"]) as oban:
-        act(oban)
+    """Send a command, unless it is rehearsed, and say which nodes run what it is about."""
+    with options.client(config, **given) as oban:
+        if not dry_run:
+            act(oban)
         running = oban.overview().nodes
-    meant = {each.node for each in running if queue in (None, each.queue) and node in (None, each.node)}
+    meant = sorted({each.node for each in running if queue in (None, each.queue) and node in (None, each.node)})
     if as_json:
-        output.objects([{"action": action, "queue": queue or "*", "nodes": sorted(meant)}])
+        output.objects([{"action": action, "dry_run": dry_run, "queue": queue or "*", "nodes": meant}])
         return
-    what = "every queue" if queue is None else f"queue {queue}"
-    where = f"{several(len(meant), 'node')}: {', '.join(sorted(meant))}" if meant else "no node runs it now"
-    click.echo(
-        f"told all nodes to {action} {what}; {where}" if node is None else f"told {node} to {action} {what}; {where}"
-    )
+    what = "every queue" if queue is None else f"queue {output.shown(queue)}"
+    nowhere = "no node runs it now" if node is None else "it does not run there now"
+    where = f"{several(len(meant), 'node')}: {', '.join(map(output.shown, meant))}" if meant else nowhere
+    whom = "all nodes" if node is None else output.shown(node)
+    click.echo(f"{'would tell' if dry_run else 'told'} {whom} to {action} {what}; {where}")

@@ -165,6 +165,8 @@ def import_workers(modules: Iterable[str], found: dict[str, Any]) -> None:
 
 
 def _import(option: str, module: str) -> None:
+    if not all(module.split(".")):  # a relative name, or none at all
+        raise ConfigError(f"expected {option} to name a module such as shop.workers, got {module!r}")
     try:
         importlib.import_module(module)
     except ModuleNotFoundError as error:

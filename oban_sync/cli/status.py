@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import select
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import click
 
 from oban_sync.cli import options, output
 from oban_sync.cli.output import Block
-from oban_sync.cli.queues import table
+from oban_sync.cli.queues import OPEN, counted, table
+from oban_sync.config import positive
 from oban_sync.lifecycle.finding import span
 from oban_sync.lifecycle.overview import Overview
 from oban_sync.oban import Oban
@@ -30,18 +31,21 @@ def status(dsn: str | None, config: str | None, prefix: str | None, as_json: boo
     if as_json:
         output.objects([found])
     else:
-        output.blocks(_blocks(found))
+        output.blocks(_blocks(found, tuple(found.counts)))
 
 
 @click.command()
-@click.option("--interval", type=click.FloatRange(min=0.1), default=1.0, show_default=True, help="Seconds of a frame.")
+@click.option(
+    "--interval", type=click.FloatRange(0.1, 86_400), default=1.0, show_default=True, help="Seconds of a frame."
+)
 @click.option("--frames", type=click.IntRange(min=1), help="End after so many; else at Ctrl-C.")
 @options.database
 def top(
     interval: float, frames: int | None, dsn: str | None, config: str | None, prefix: str | None, as_json: bool
 ) -> None:
     """Show queues, nodes and the jobs that run for longest, again and again, until Ctrl-C."""
-    with options.client(config, dsn=dsn, prefix=prefix) as oban, _interruptible(interval) as pause:
+    seconds = positive("--interval", interval)  # which no-number is not, though it is in each range
+    with options.client(config, dsn=dsn, prefix=prefix) as oban, _interruptible(seconds) as pause:
         if output.on_terminal() and not as_json:
             _live(oban, pause, frames)
         else:
@@ -98,11 +102,11 @@ def _frame(found: Overview) -> list[Block]:
         (each.id, each.worker, each.queue, each.node, each.attempt, span(max(each.seconds, 0)))
         for each in found.running
     ]
-    return [*_blocks(found), Block("running for longest", RUNNING_HEADINGS, rows)]
+    return [*_blocks(found, OPEN), Block("running for longest", RUNNING_HEADINGS, rows)]
 
 
-def _blocks(found: Overview) -> list[Block]:
-    counts = [(state, f"{number:,}{'+' if state in found.at_least else ''}") for state, number in found.counts.items()]
+def _blocks(found: Overview, states: Sequence[str]) -> list[Block]:
+    counts = [(state, counted(found, state)) for state in found.counts]
     nodes = [
         (
             *(each.node, each.queue, each.limit, each.running, each.paused, f"{each.beat_seconds:.1f} s ago"),
@@ -119,7 +123,7 @@ def _blocks(found: Overview) -> list[Block]:
     ]
     return [
         Block("jobs", ("state", "count"), counts),
-        table(found, "queues", tuple(found.counts)),
+        table(found, "queues", states),
         Block("nodes", NODE_HEADINGS, nodes),
         Block("leaders", ("instance", "node", "lease"), leaders),
     ]

@@ -6,13 +6,18 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
+import click
 import psycopg
 import pytest
+from click.testing import CliRunner
 from psycopg.conninfo import make_conninfo
 
-from oban_sync import __version__
+from oban_sync import __version__, instances
+from oban_sync.cli import main
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -100,6 +105,21 @@ def test_a_database_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
 
 
 START = ["start", "--dsn", "host=/nowhere", "--queues", "a:1", "--import", "tests.nodes_work"]
+REHEARSED = ["start", "--dry-run", "--dsn", "host=/nowhere", "--queues", "a:1", "--import", "shop_of_commands"]
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A directory with a module of workers, and nothing else that commands in this process could find."""
+    for name in [name for name in os.environ if name.startswith("OBAN_")]:
+        monkeypatch.delenv(name)
+    (tmp_path / "shop_of_commands.py").write_text("from oban_sync import job\n\n\n@job()\ndef tidy(): ...\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(import_module("oban_sync.worker"), "_registry", {})  # the name itself is the decorator
+    monkeypatch.setattr(instances, "_instances", {})
+    yield
+    sys.modules.pop("shop_of_commands", None)
 
 
 @pytest.mark.parametrize(
@@ -108,19 +128,25 @@ START = ["start", "--dsn", "host=/nowhere", "--queues", "a:1", "--import", "test
         (["start"], "expected a database: pass --dsn"),
         (["install"], "expected a database: pass --dsn"),
         (["start", "--dsn", "host=/nowhere"], "expected queues to run"),
-        ([*START, "--queues", "a"], "expected queues as name:limit"),
-        ([*START, "--queues", "a:0"], "expected limit of queue 'a' to be positive"),
-        ([*START, "--queues", "a:1.5"], "expected limit of queue 'a' to be a positive integer"),
-        ([*START, "--import", "tests.no_such_module"], "found none called tests.no_such_module"),
-        ([*START[:-2]], "expected workers to run, found none"),
-        ([*START, "--grace", "-1"], "expected shutdown_grace_period to be None or zero or more"),
-        ([*START, "--prefix", "a b"], "expected prefix to be a schema's name"),
-        ([*START, "--config", "/no/such/file"], "expected a file of options at /no/such/file"),
-        ([*START, "--dsn", "postgres:/x=%"], "expected dsn"),
-        ([*START, "--pool-min-size", "5", "--pool-max-size", "2"], "expected pool_min_size <= pool_max_size"),
-        ([*START, "--pool-max-size", "none"], "expected pool_max_size to be a number"),
-        ([*START, "--cron-modules", "tests.no_such_module"], "expected --cron-modules to name a module"),
-        ([*START, "--cron-paths", "no/such/path"], "expected --cron-paths to name directories or files"),
+        ([*REHEARSED, "--queues", "a"], "expected queues as name:limit"),
+        ([*REHEARSED, "--queues", "a:0"], "expected limit of queue 'a' to be positive"),
+        ([*REHEARSED, "--queues", "a:1.5"], "expected limit of queue 'a' to be a positive integer"),
+        ([*REHEARSED, "--import", "tests.no_such_module"], "found none called tests.no_such_module"),
+        ([*REHEARSED, "--import", ""], "expected --import to name a module such as shop.workers, got ''"),
+        ([*REHEARSED, "--import", ".nodes_work"], "expected --import to name a module such as shop.workers"),
+        ([*REHEARSED, "--import", "tests/nodes_work"], "found none called tests/nodes_work"),
+        (["cron", "list", "--import", ""], "expected --import to name a module such as shop.workers"),
+        ([*REHEARSED, "--queues", "a:1,b:2,a:3"], "expected queues to name each queue once, got a, b, a"),
+        ([*REHEARSED, "--queues", "a:3000000000"], "expected limit of queue 'a' to be at most 2,147,483,647"),
+        ([*REHEARSED[:-2]], "expected workers to run, found none"),
+        ([*REHEARSED, "--grace", "-1"], "expected shutdown_grace_period to be None or zero or more"),
+        ([*REHEARSED, "--prefix", "a b"], "expected prefix to be a schema's name"),
+        ([*REHEARSED, "--config", "/no/such/file"], "expected a file of options at /no/such/file"),
+        ([*REHEARSED, "--dsn", "postgres:/x=%"], "expected dsn"),
+        ([*REHEARSED, "--pool-min-size", "5", "--pool-max-size", "2"], "expected pool_min_size <= pool_max_size"),
+        ([*REHEARSED, "--pool-max-size", "none"], "expected pool_max_size to be a number"),
+        ([*REHEARSED, "--cron-modules", "tests.no_such_module"], "expected --cron-modules to name a module"),
+        ([*REHEARSED, "--cron-paths", "no/such/path"], "expected --cron-paths to name directories or files"),
         ([*START, "--json"], "expected --json together with --dry-run"),
         (["start", "--no-such-option"], "No such option"),
         (["no-such-command"], "No such command"),
@@ -129,7 +155,10 @@ START = ["start", "--dsn", "host=/nowhere", "--queues", "a:1", "--import", "test
         (["jobs", "list", "--dsn", "host=/nowhere", "--args", "{"], "expected --args to be a JSON object"),
         (["jobs", "list", "--dsn", "host=/nowhere", "--meta", "[]"], "expected --meta to be a JSON object"),
         (["jobs", "list", "--inserted-after", "noon"], "expected --inserted-after to be like 2026-01-31T08:00"),
+        (["jobs", "list", "--inserted-after", "999999999d"], "expected --inserted-after to be like"),
         (["jobs", "list", "--state", "lost"], "'lost' is not one of"),
+        (["top", "--interval", "nan"], "expected --interval to be positive, got nan"),
+        (["top", "--interval", "1e9"], "is not in the range"),
         (["jobs", "delete", "--dsn", "host=/nowhere"], "expected ids, or options that choose jobs"),
         (["jobs", "show", "one"], "'one' is not a valid integer"),
         (["queues", "pause"], "expected the name of a queue or --all, got neither"),
@@ -138,10 +167,26 @@ START = ["start", "--dsn", "host=/nowhere", "--queues", "a:1", "--import", "test
         (["explain"], "Missing argument 'JOB'"),
     ],
 )
-def test_bad_input_is_refused_in_one_line(tmp_path: Path, arguments: list[str], reason: str) -> None:
-    message = refused(command(*arguments, cwd=tmp_path), 2)
-    assert reason in message
-    assert message.count("\n") == 1
+def test_bad_input_is_refused_in_one_line(bare: None, arguments: list[str], reason: str) -> None:
+    done = CliRunner().invoke(main, arguments)
+    assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (2, "", 1), done
+    assert done.stderr.startswith("oban-sync: ")
+    assert reason in done.stderr
+
+
+def test_output_that_cannot_be_written_is_told_in_one_line() -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m oban_sync version > /dev/full"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "oban-sync: expected to write the output, got: No space left on device\n",
+    )
 
 
 def test_a_missing_schema_names_the_command(empty_dsn: str) -> None:
@@ -153,6 +198,20 @@ def test_a_password_is_in_no_message(empty_dsn: str, tmp_path: Path) -> None:
     valid = make_conninfo(empty_dsn, password="s3cret", host=str(tmp_path))  # noqa: S106 - the one that is looked for
     for dsn, status in ((valid, 1), ("postgresql://a:s3cret@[bad/x", 2), ("password=s3cret host", 2)):
         assert "s3cret" not in refused(command(*START, "--dsn", dsn), status)
+
+
+def every_command(words: list[str], found: click.Command) -> list[list[str]]:
+    """Give the words of a command, and of those in it."""
+    inner = getattr(found, "commands", {}).items()
+    return [words, *(each for name, one in inner for each in every_command([*words, name], one))]
+
+
+@pytest.mark.parametrize("words", every_command([], main), ids=" ".join)
+def test_every_command_and_group_shows_its_help(words: list[str]) -> None:
+    short, long = (CliRunner().invoke(main, [*words, option]) for option in ("-h", "--help"))
+    assert (short.exit_code, short.stderr) == (0, "")
+    assert short.stdout == long.stdout
+    assert short.stdout.startswith("Usage:")
 
 
 def test_a_group_without_a_command_shows_its_help() -> None:

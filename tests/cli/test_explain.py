@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+from click.testing import CliRunner
+
 from oban_sync import Job, Oban
+from oban_sync.cli import main
 from tests.cli.ran import ran, rows
 
 
@@ -15,6 +19,25 @@ def test_each_reason_comes_with_its_evidence_and_advice(dsn: str, oban: Oban) ->
     assert lines[3] == f"    do: run it now: oban-sync jobs retry {job.id}"
     assert lines[4] == "wrong: no_node: no node runs queue mail"
     assert [row["name"] for row in rows(dsn, "explain", job.id)] == ["not_due", "no_node"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True)]
+)
+def test_levels_are_coloured_on_a_terminal_unless_it_is_unwanted(
+    dsn: str, oban: Oban, environment: dict[str, str], coloured: bool
+) -> None:
+    job = oban.enqueue(Job("shop.Mail", queue="mail"))
+    done = CliRunner().invoke(main, ["explain", str(job.id), "--dsn", dsn], color=True, env=environment)
+    assert ("\x1b[31mwrong" in done.output, "\x1b" in done.output) == (coloured, coloured)
+
+
+def test_names_do_not_reach_the_terminal_unseen(dsn: str, oban: Oban) -> None:
+    job = oban.enqueue(Job("shop.Mail", queue="ma\x1b[31mil"))
+    for command in ("explain", job.id), ("doctor",), ("queues", "list"), ("queues", "pause", job.queue, "--dry-run"):
+        done = CliRunner().invoke(main, [*map(str, command), "--dsn", dsn], color=False)
+        assert "ma [31mil" in done.output
+        assert "\x1b" not in done.output
 
 
 def test_a_job_that_is_not_there(dsn: str) -> None:

@@ -84,6 +84,16 @@ def test_a_job_that_is_not_there_is_no_success(dsn: str, jobs: list[Job]) -> Non
     assert done.stderr == "oban-sync: expected jobs that are there, found none of id 999\n"
 
 
+def test_what_is_there_is_changed_and_an_id_that_is_not_is_an_error(dsn: str, db: Connection, jobs: list[Job]) -> None:
+    error = "oban-sync: expected jobs that are there, found none of id 998, 999\n"
+    for action, past in (("cancel", "cancelled"), ("retry", "retried"), ("delete", "deleted")):
+        done = ran(dsn, "jobs", action, jobs[0].id, 998, 999, "--dry-run", status=1)
+        assert (done.stdout.splitlines()[0], done.stderr) == (f"would {action} 1 job", error)
+        done = ran(dsn, "jobs", action, jobs[0].id, 998, 999, status=1)
+        assert (done.stdout, done.stderr) == (f"{past} 1 job\n", error)
+    assert len(states(db)) == 2
+
+
 def test_cancel_retry_and_delete(dsn: str, db: Connection, jobs: list[Job]) -> None:
     assert ran(dsn, "jobs", "cancel", jobs[0].id, jobs[2].id).stdout == "cancelled 2 jobs\n"
     assert states(db) == ["cancelled", "scheduled", "cancelled"]
@@ -112,6 +122,8 @@ def test_many_are_deleted_only_after_a_question(dsn: str, db: Connection, jobs: 
     done = ran(dsn, "jobs", "delete", "--queue", "mail", status=1, answer="n\n")
     assert "Delete 2 jobs?" in done.stderr
     assert len(states(db)) == 3
+    done = ran(dsn, "jobs", "delete", "--state", "executing")
+    assert (done.stdout, done.stderr) == ("deleted 0 jobs\n", "")
     assert ran(dsn, "jobs", "delete", "--queue", "mail", "--yes").stdout == "deleted 2 jobs\n"
     assert states(db) == ["available"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import psycopg
 import pytest
 from psycopg import Connection
 
@@ -40,13 +41,42 @@ def test_pause_resume_and_scale_reach_the_node(dsn: str, node: Oban, eventually:
     done = ran(dsn, "queues", "resume", "mail", "--node", "web.1")
     assert done.stdout == "told web.1 to resume queue mail; 1 node: web.1\n"
     eventually(lambda: not node.check_queue("mail").paused)
-    assert rows(dsn, "queues", "scale", "mail", 2) == [{"action": "scale", "queue": "mail", "nodes": ["web.1"]}]
+    sent = {"action": "scale", "dry_run": False, "queue": "mail", "nodes": ["web.1"]}
+    assert rows(dsn, "queues", "scale", "mail", 2) == [sent]
     eventually(lambda: node.check_queue("mail").limit == 2)
-    assert rows(dsn, "queues", "pause", "--all") == [{"action": "pause", "queue": "*", "nodes": ["web.1"]}]
+    assert rows(dsn, "queues", "pause", "--all") == [sent | {"action": "pause", "queue": "*"}]
     eventually(lambda: node.check_queue("mail").paused)
-    ran(dsn, "queues", "resume", "--all", "--node", "web.2")
+    done = ran(dsn, "queues", "resume", "--all", "--node", "web.2")
+    assert done.stdout == "told web.2 to resume every queue; it does not run there now\n"
     ran(dsn, "queues", "resume", "--all")
     eventually(lambda: not node.check_queue("mail").paused)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "action", "queue", "says"),
+    [
+        (["pause", "mail"], "pause", "mail", "all nodes to pause queue mail; 1 node: web.1"),
+        (["pause", "mail", "--durable"], "pause", "mail", "all nodes to pause queue mail; 1 node: web.1"),
+        (["pause", "--all"], "pause", "*", "all nodes to pause every queue; 1 node: web.1"),
+        (["resume", "mail", "--node", "web.1"], "resume", "mail", "web.1 to resume queue mail; 1 node: web.1"),
+        (["resume", "night"], "resume", "night", "all nodes to resume queue night; no node runs it now"),
+        (["scale", "mail", "7"], "scale", "mail", "all nodes to scale queue mail; 1 node: web.1"),
+    ],
+)
+def test_a_dry_run_tells_nobody(
+    dsn: str, db: Connection, arguments: list[str], action: str, queue: str, says: str
+) -> None:
+    db.execute("INSERT INTO oban_producers (uuid, node, queue, meta) VALUES (gen_random_uuid(), 'web.1', 'mail', '{}')")
+    db.execute("INSERT INTO oban_sync_queues (queue) VALUES ('night')")
+    with psycopg.connect(dsn, autocommit=True) as listener:
+        listener.execute('LISTEN "public.oban_signal"')
+        assert ran(dsn, "queues", *arguments, "--dry-run").stdout == f"would tell {says}\n"
+        nodes = ["web.1"] if queue != "night" else []
+        assert rows(dsn, "queues", *arguments, "--dry-run") == [
+            {"action": action, "dry_run": True, "queue": queue, "nodes": nodes}
+        ]
+        assert list(listener.notifies(timeout=0)) == []
+    assert db.execute("SELECT array_agg(queue) FROM oban_sync_queues").fetchone() == (["night"],)
 
 
 def test_a_durable_pause_is_kept_and_shown(dsn: str, db: Connection) -> None:
@@ -66,9 +96,20 @@ def test_a_pause_on_some_nodes_is_told_from_one_on_all(dsn: str, db: Connection)
     assert "mail   2      6      1 of 2" in ran(dsn, "queues", "list").stdout
 
 
-def test_values_that_cannot_be_are_refused(dsn: str) -> None:
-    assert "expected limit to be positive" in ran(dsn, "queues", "scale", "mail", 0, status=2).stderr
-    assert (
-        "expected a durable pause to be for all"
-        in ran(dsn, "queues", "pause", "mail", "--durable", "--node", "web.1", status=2).stderr
-    )
+@pytest.mark.parametrize("rehearsed", [[], ["--dry-run"]], ids=["told", "rehearsed"])
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["scale", "mail", "0"], "expected limit to be positive"),
+        (["scale", "mail", "3000000000"], "expected limit to be at most 2,147,483,647, got 3,000,000,000"),
+        (["scale", "", "5"], "expected queue to be a str that is not blank"),
+        (["scale", "*", "5"], "expected the name of one queue, got '*'"),
+        (["pause", "mail", "--node", ""], "expected node to be a str that is not blank"),
+        (["pause", "mail", "--durable", "--node", "web.1"], "expected a durable pause to be for all nodes"),
+        (["resume", " "], "expected queue to be a str that is not blank"),
+    ],
+)
+def test_values_that_cannot_be_are_refused(arguments: list[str], reason: str, rehearsed: list[str]) -> None:
+    done = ran("host=/nowhere", "queues", *arguments, *rehearsed, status=2)
+    assert reason in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -11,9 +11,11 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 import orjson
+import pytest
 from psycopg import Connection
 
 from oban_sync import Job, Oban
+from oban_sync.lifecycle import overview
 from tests.cli.ran import ran, rows
 from tests.cli.test_commands import ROOT
 
@@ -35,6 +37,20 @@ def test_status_counts_jobs_and_names_nodes_and_the_leader(dsn: str, eventually:
     assert [line.split()[0] for line in queues.splitlines()] == ["queues", "queue", "mail", "night"]
     assert nodes.splitlines()[2].split()[-1] == "ok"
     assert leaders.splitlines()[2].split()[:2] == ["Oban", "web.1"]
+
+
+def test_counts_that_were_cut_off_are_said_to_be(dsn: str, oban: Oban, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(overview.look.__kwdefaults__, "most", 2)
+    oban.enqueue_many(Job("shop.Tidy", queue="night") for _ in range(5))
+    for command in ("status", "top --frames 1"):
+        lines = ran(dsn, *command.split()).stdout.splitlines()
+        assert lines[2].split() == ["available", "2+"]
+        assert next(line for line in lines if line.startswith("night")).split()[4:6] == ["2+", "0"]
+        (found,) = rows(dsn, *command.split())
+        assert (found["counts"]["available"], found["at_least"]) == (2, ["available"])
+        assert found["queues"][0]["at_least"] == ["available"]
+    assert rows(dsn, "queues", "list")[0]["at_least"] == ["available"]
+    assert ran(dsn, "queues", "list").stdout.splitlines()[1].split()[4] == "2+"
 
 
 def test_a_node_that_fell_silent_is_said_to_have(dsn: str, db: Connection) -> None:
@@ -78,12 +94,15 @@ def test_top_is_drawn_on_a_terminal_and_ends_with_an_interrupt(dsn: str) -> None
     assert b"\x1b[?1049h" in seen
 
 
-def test_tables_are_drawn_on_a_terminal(dsn: str) -> None:
+def test_tables_are_drawn_whole_on_a_narrow_terminal(dsn: str, oban: Oban) -> None:
+    oban.enqueue(Job("shop.mail.SendWelcome", queue="night", args={"to": "ann@example.com"}))
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "oban_sync", "status", "--dsn", dsn]
-    subprocess.run(command, env=TERMINAL, stdin=theirs, stdout=theirs, timeout=60, check=True)
+    command = [sys.executable, "-m", "oban_sync", "jobs", "list", "--dsn", dsn]
+    subprocess.run(command, env={**TERMINAL, "COLUMNS": "40"}, stdin=theirs, stdout=theirs, timeout=60, check=True)
     os.close(theirs)
-    seen = os.read(ours, 65_536)
+    seen = os.read(ours, 65_536).decode()
     os.close(ours)
-    assert b"\x1b[1mstate" in seen
-    assert b"available" in seen
+    assert "\x1b[1mstate" in seen
+    row = seen.splitlines()[1]
+    assert row.split()[1:4] == ["available", "night", "shop.mail.SendWelcome"]
+    assert row.split()[-1] == '{"to":"ann@example.com"}'
