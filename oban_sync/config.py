@@ -103,9 +103,6 @@ class Config:
     max_args_bytes: int
 
 
-MAX_LIMIT = 2**31 - 1
-
-
 def default_node() -> str:
     """Name this process among all nodes: host and process."""
     return f"{socket.gethostname()}.{os.getpid()}"
@@ -125,14 +122,6 @@ def positive_integer(name: str, value: Any) -> int:
     if number != int(number):
         raise ConfigError(f"expected {name} to be a positive integer, got {value!r}")
     return int(number)
-
-
-def queue_limit(name: str, value: Any) -> int:
-    """Check how many jobs of a queue run at once."""
-    limit = positive_integer(name, value)
-    if limit > MAX_LIMIT:
-        raise ConfigError(f"expected {name} to be at most {MAX_LIMIT:,}, got {limit:,}")
-    return limit
 
 
 def whole(name: str, value: Any) -> int:
@@ -191,10 +180,7 @@ def queues(name: str, value: Any) -> dict[str, QueueConfig]:
         5
     """
     if isinstance(value, str):
-        pairs = [_pair(part) for part in value.split(",") if part.strip()]
-        value = dict(pairs)
-        if len(value) < len(pairs):
-            raise ConfigError(f"expected {name} to name each queue once, got {', '.join(queue for queue, _ in pairs)}")
+        value = dict(_pair(part) for part in value.split(",") if part.strip())
     if not isinstance(value, Mapping):
         raise ConfigError(f"expected {name} to map names to limits, got {value!r}")
     return {queue_name(queue): _queue(queue, options) for queue, options in value.items()}
@@ -390,8 +376,7 @@ def config(
 
 def pool_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Pick the options of a pool, under the names that psycopg_pool has for them."""
-    names = ("min_size", "max_size", "timeout", "max_lifetime", "max_idle")
-    picked = {name: options[f"pool_{name}"] for name in names}
+    picked = {name: options[f"pool_{name}"] for name in ("min_size", "max_size", "timeout", "max_lifetime", "max_idle")}
     if picked["min_size"] > picked["max_size"]:
         raise ConfigError(f"expected pool_min_size <= pool_max_size, got {picked['min_size']} > {picked['max_size']}")
     return picked
@@ -446,8 +431,7 @@ def _from_file(path: str | Path | None) -> dict[str, Any]:
 
 
 def _from_environment() -> dict[str, Any]:
-    variables = {name: option.variable for name, option in OPTIONS.items() if option.variable}
-    return {name: os.environ[variable] for name, variable in variables.items() if os.environ.get(variable)}
+    return {name: value for name, option in OPTIONS.items() if (value := os.environ.get(option.variable or ""))}
 
 
 def _number(name: str, value: Any) -> float:
@@ -478,7 +462,7 @@ def _queue(queue: str, options: Any) -> QueueConfig:
     if isinstance(options, QueueConfig):
         return options
     given = dict(options) if isinstance(options, Mapping) else {"limit": options}
-    limit = queue_limit(f"limit of queue {queue!r}", given.pop("limit", 10))
+    limit = positive_integer(f"limit of queue {queue!r}", given.pop("limit", 10))
     paused = boolean(f"paused of queue {queue!r}", given.pop("paused", False))
     positive(f"debounce_interval of queue {queue!r}", given.pop("debounce_interval", 1))  # queues here need none
     prefetch = whole(f"prefetch of queue {queue!r}", given.pop("prefetch", MAX_READY))

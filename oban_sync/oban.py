@@ -22,7 +22,7 @@ from oban_sync.runtime import threads
 from oban_sync.runtime.announcer import Announcer
 from oban_sync.runtime.producers import QueueInfo
 from oban_sync.runtime.service import Service
-from oban_sync.runtime.signals import EVERY_QUEUE, Signal, one_queue
+from oban_sync.runtime.signals import EVERY_QUEUE, Signal, one_queue, queue_limit
 from oban_sync.store import handles, schema
 from oban_sync.store.connection import ConnectionPool, create_pool
 from oban_sync.store.filters import Chosen
@@ -530,7 +530,7 @@ class Oban:
 
     def scale_queue(self, *, queue: str, limit: int, node: str | None = None) -> None:
         """Have a queue run at most `limit` jobs at once, on all nodes or one; more that run already go on."""
-        self._command(Signal("scale", one_queue(queue), limit=config.queue_limit("limit", limit)), node)
+        self._command(Signal("scale", one_queue(queue), limit=queue_limit(limit)), node)
 
     def start_queue(self, *, queue: str, limit: int, paused: bool = False, node: str | None = None) -> None:
         """Start a queue, on all nodes that run queues or on one; one that runs is left as it is.
@@ -542,7 +542,7 @@ class Oban:
             node: The node that is to start it; None: all.
         """
         paused = config.boolean("paused", paused)
-        self._command(Signal("start", one_queue(queue), limit=config.queue_limit("limit", limit), paused=paused), node)
+        self._command(Signal("start", one_queue(queue), limit=queue_limit(limit), paused=paused), node)
 
     def stop_queue(self, queue: str, *, node: str | None = None) -> None:
         """Stop a queue, on all nodes or one.

@@ -14,7 +14,7 @@ from oban_sync.errors import FilterError
 from oban_sync.lifecycle.finding import several
 from oban_sync.lifecycle.overview import Overview, QueueView
 from oban_sync.oban import Oban
-from oban_sync.runtime.signals import one_queue
+from oban_sync.runtime.signals import one_queue, queue_limit
 
 OPEN = ("available", "scheduled", "executing", "retryable")
 """States of jobs that have not ended."""
@@ -95,7 +95,7 @@ def resume(queue: str | None, every: bool, node: str | None, **given: Any) -> No
 def scale(queue: str, limit: int, node: str | None, **given: Any) -> None:
     """Change how many jobs of a queue run at once on each node, until it starts anew."""
     _check(queue, False, node)
-    rules.queue_limit("limit", limit)
+    queue_limit(limit)
     _tell("scale", queue, node, lambda oban: oban.scale_queue(queue=queue, limit=limit, node=node), **given)
 
 

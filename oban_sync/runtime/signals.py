@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from oban_sync.config import MAX_LIMIT, QueueConfig, queue_name
+from oban_sync.config import QueueConfig, positive_integer, queue_name
 from oban_sync.errors import ConfigError
 from oban_sync.job import MAX_NAME
 from oban_sync.runtime import threads
@@ -20,6 +20,7 @@ from oban_sync.runtime.producers import Producers
 
 ANY = "any"
 EVERY_QUEUE = "*"
+MAX_LIMIT = 2**31 - 1
 BACK_SECONDS = 1.0
 """Longest wait for a signal of one's own, which comes in milliseconds unless the node does not listen."""
 
@@ -85,6 +86,18 @@ def one_queue(name: object) -> str:
     found = queue_name(name)
     if found == EVERY_QUEUE:
         raise ConfigError(f"expected the name of one queue, got {found!r}: all have verbs of their own")
+    return found
+
+
+def queue_limit(value: object) -> int:
+    """Give a limit of a queue back.
+
+    Raises:
+        ConfigError: It is none that a queue can have.
+    """
+    found = positive_integer("limit", value)
+    if found > MAX_LIMIT:
+        raise ConfigError(f"expected limit to be at most {MAX_LIMIT:,}, got {found:,}")
     return found
 
 

@@ -136,8 +136,6 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ([*REHEARSED, "--import", ".nodes_work"], "expected --import to name a module such as shop.workers"),
         ([*REHEARSED, "--import", "tests/nodes_work"], "found none called tests/nodes_work"),
         (["cron", "list", "--import", ""], "expected --import to name a module such as shop.workers"),
-        ([*REHEARSED, "--queues", "a:1,b:2,a:3"], "expected queues to name each queue once, got a, b, a"),
-        ([*REHEARSED, "--queues", "a:3000000000"], "expected limit of queue 'a' to be at most 2,147,483,647"),
         ([*REHEARSED[:-2]], "expected workers to run, found none"),
         ([*REHEARSED, "--grace", "-1"], "expected shutdown_grace_period to be None or zero or more"),
         ([*REHEARSED, "--prefix", "a b"], "expected prefix to be a schema's name"),
