@@ -39,6 +39,11 @@ RECENT = timedelta(seconds=60)
 _FIELDS = ("minute", "hour", "day", "month", "weekday")
 _VALUE = r"(\d{1,2}|[A-Za-z]{3})"
 _PART = re.compile(rf"(\*|{_VALUE}(-{_VALUE})?)(/[1-9]\d?)?", re.ASCII)
+_STEPPED = re.compile(rf"{_VALUE}-{_VALUE}/\d+", re.ASCII)
+_MONTHS, _DAYS = "jan feb mar apr may jun jul aug sep oct nov dec", "sun mon tue wed thu fri sat"
+_NUMBERS = {
+    name: str(number) for names, first in ((_MONTHS, 1), (_DAYS, 0)) for number, name in enumerate(names.split(), first)
+}
 _KEYS = ("expr", "timezone", "catch_up", "window")
 _SHIFT = timedelta(hours=3)
 """More than any zone sets its clocks back."""
@@ -210,8 +215,26 @@ def _start(after: datetime, zone: ZoneInfo) -> datetime:
     return local.replace(tzinfo=None, fold=0) - (_SHIFT if near else timedelta(0))
 
 
-def _fields(expression: str) -> list[str]:
+@cache
+def _fields(expression: str) -> tuple[str, ...]:
+    return tuple(",".join(map(_plain, field.split(","))) for field in _written(expression))
+
+
+def _written(expression: str) -> list[str]:
     return NICKNAMES.get(expression.lower(), expression).split()
+
+
+def _plain(part: str) -> str:
+    """Give a range of one value, such as 5-5/2, as that value; cronsim takes it for 5/2."""
+    stepped = _STEPPED.fullmatch(part)
+    if stepped is None:
+        return part
+    first, last = (_number(value) for value in stepped.groups())
+    return first if first == last else part
+
+
+def _number(value: str) -> str:
+    return _NUMBERS.get(value.lower(), value.lstrip("0") or "0")
 
 
 @cache
@@ -224,7 +247,7 @@ def _weekdays(field: str) -> frozenset[int]:
 def _check(expression: str) -> None:
     if expression.lower() == REBOOT:
         return
-    fields = _fields(expression)
+    fields = _written(expression)
     if len(fields) != len(_FIELDS):
         raise ConfigError(
             f"expected cron to have 5 fields ({', '.join(_FIELDS)}) or to be one of {', '.join(NICKNAMES)}, "
@@ -239,7 +262,7 @@ def _check(expression: str) -> None:
                 f"expected the {name} of cron as *, */n, a, a-b, a-b/n or a list of these, "
                 f"with values that it can have, got {field!r} in {expression!r}"
             )
-    if not _parses([*fields[:4], "*"]):
+    if not _parses([*_fields(expression)[:4], "*"]):
         raise ConfigError(f"expected cron with a day that comes, got {expression!r}: no month of it has that day")
 
 

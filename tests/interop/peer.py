@@ -19,12 +19,13 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 from oban import Cancel, Job, Oban, Record, Snooze, schema, telemetry, worker
 from oban._recorded import decode_recorded
+from oban._scheduler import Expression
 
 going = asyncio.Event()
 
@@ -114,6 +115,11 @@ class Node:
         """Enqueue what is due at a minute, as its scheduler does then."""
         await self._oban._scheduler._evaluate(datetime.fromisoformat(at).replace(tzinfo=UTC))
 
+    def ticks(self, expressions: list[str], start: str, minutes: int) -> list[list[int] | None]:
+        """Give the minutes after a start at which each expression is due; None: it is none."""
+        times = [datetime.fromisoformat(start) + timedelta(minutes=n) for n in range(minutes)]
+        return [_due(expression, times) for expression in expressions]
+
     async def install(self, prefix: str) -> None:
         """Install the tables."""
         await schema.install(self._pool, prefix)
@@ -123,6 +129,14 @@ class Node:
         found = getattr(self, name, None) or getattr(self._oban, name)
         value = found(*args, **options)
         return await value if inspect.isawaitable(value) else value
+
+
+def _due(expression: str, times: list[datetime]) -> list[int] | None:
+    try:
+        parsed = Expression.parse(expression)
+    except ValueError:
+        return None
+    return [n for n, time in enumerate(times) if parsed.is_now(time)]
 
 
 def plain(value: Any) -> Any:
