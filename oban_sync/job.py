@@ -428,7 +428,8 @@ def _check_integer(name: str, value: object, least: int, most: int, rule: str) -
     if not isinstance(value, int) or isinstance(value, bool):
         raise JobError(f"expected {name} to be an integer, got {type(value).__name__} {value!r}")
     if not least <= value <= most:
-        raise JobError(f"{rule} (and at most {most}), got {value}")
+        largest = "" if rule.endswith(str(most)) else f" (and at most {most})"
+        raise JobError(f"{rule}{largest}, got {value}")
 
 
 def _tags(values: Iterable[object]) -> list[str]:

@@ -58,7 +58,7 @@ def test_two_jobs_share_no_mutable_default() -> None:
         ({"max_attempts": None}, "expected max_attempts to be an integer, got NoneType"),
         ({"max_attempts": True}, "expected max_attempts to be an integer, got bool True"),
         ({"priority": -1}, "priority must be between 0 and 9"),
-        ({"priority": 10}, "priority must be between 0 and 9"),
+        ({"priority": 10}, "priority must be between 0 and 9, got 10"),
         ({"priority": "1"}, "expected priority to be an integer, got str '1'"),
         ({"attempt": -1}, "attempt must be between 0 and max_attempts"),
         ({"attempt": 21}, "attempt must be between 0 and max_attempts (and at most 20), got 21"),
