@@ -20,7 +20,7 @@ from typing import Any
 
 from oban_sync import clock
 from oban_sync.lifecycle.complete import transaction
-from oban_sync.lifecycle.outcome import Outcome, storable
+from oban_sync.lifecycle.outcome import Outcome
 from oban_sync.lifecycle.run import Failure, Place, Row, run_row
 from oban_sync.oban import Oban
 from oban_sync.runtime import threads
@@ -94,7 +94,7 @@ class Inmate:
         outcome, result = run_row(row, self._run, place, prepare)
         raised: dict[str, Any] = {"kind": None, "message": "", "text": ""}
         if isinstance(result, Failure):
-            raised = {"kind": result.kind, "message": storable(result.message), "text": result.text}
+            raised = {"kind": result.kind, "message": result.message, "text": result.text}
         self._wire.send({"outcome": outcome.dump(), **raised})
 
 

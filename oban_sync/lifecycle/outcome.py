@@ -6,6 +6,8 @@ from typing import Any, NamedTuple, Self
 
 import orjson
 
+from oban_sync.tracebacks import clipped
+
 MAX_ERROR = 16_000
 """Characters kept of one error; its middle goes first."""
 MAX_DELAY = 100 * 365 * 86_400.0
@@ -52,11 +54,8 @@ class Outcome(NamedTuple):
 
 def storable(text: str) -> str:
     """Make text that PostgreSQL takes: NUL replaced, lone surrogates escaped, the middle of a long one left out."""
-    safe = text.replace("\0", "\ufffd").encode("utf-8", "backslashreplace").decode()
-    if len(safe) <= MAX_ERROR:
-        return safe
-    head, tail = MAX_ERROR // 4, MAX_ERROR - MAX_ERROR // 4
-    return f"{safe[:head]}\n... {len(safe) - MAX_ERROR:,} characters left out ...\n{safe[-tail:]}"
+    safe = clipped(text, MAX_ERROR).replace("\0", "\ufffd").encode("utf-8", "backslashreplace").decode()
+    return clipped(safe, MAX_ERROR)
 
 
 def clamped(seconds: float) -> float:

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import inspect
 import logging
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from oban_sync import backoff, clock, codec, schedule, telemetry, typed
+from oban_sync import backoff, clock, codec, schedule, telemetry, tracebacks, typed
 from oban_sync.current import current
 from oban_sync.errors import JobCancelled, JobInterrupted, JobTimeoutError, ProcessDied, UnknownWorker
 from oban_sync.job import Apart, Cancel, Job, Record, RunContext, Snooze
 from oban_sync.lifecycle.outcome import Outcome, clamped, storable
+from oban_sync.quiet import Quiet
 from oban_sync.store import rows
 from oban_sync.worker import home, isolated, resolve
 
@@ -32,6 +32,7 @@ SUSPECT_AFTER = 2
 """Processes that ended while they ran a job, after which it runs alone in a process of its own."""
 UNKNOWN_LIMIT = 100
 """Times that it waits before each further one costs an attempt: some 16 hours."""
+_quiet = Quiet()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Failure:
     def message(self) -> str:
         """What the exception says."""
         try:
-            return str(self.error)
+            return storable(str(self.error))
         except BaseException:
             return self.text.rstrip().rsplit("\n", 1)[-1]
 
@@ -253,10 +254,12 @@ def _unknown(job: Job, failure: Failure) -> Outcome:
     times = _count(job, "unknown_worker") + 1
     if times > UNKNOWN_LIMIT:
         return _failed(job.id, job.attempt, job.max_attempts, failure, UNKNOWN_DELAYS[1])
-    logger.warning("%s; job %s waits for a node that knows it", failure.error, job.id)
+    reason = str(failure.error)
+    if (more := _quiet.kept(reason, clock.monotonic())) is not None:
+        logger.warning("%s; job %s waits for a node that knows it, and so do %d before it", reason, job.id, more)
     meta = codec.encode({"unknown_worker": times}, what="meta")
     delay = min(UNKNOWN_DELAYS[0] * 2 ** min(times - 1, 10), UNKNOWN_DELAYS[1])
-    error = str(failure.error) if times == 1 else None
+    error = reason if times == 1 else None
     return Outcome(job.id or 0, job.attempt, "scheduled", attempt_change=-1, delay=delay, error=error, meta=meta)
 
 
@@ -268,13 +271,15 @@ def _retry_delay(processor: Any, job: Job | None, attempt: int, max_attempts: in
             seconds = own(job)
             return clamped(seconds.total_seconds() if isinstance(seconds, timedelta) else seconds)
         except BaseException:
-            logger.exception("backoff() of worker %s failed; the default delay is used", job.worker)
+            if (more := _quiet.kept(("backoff", job.worker), clock.monotonic())) is not None:
+                text = "backoff() of worker %s failed, after %d times that were not logged; the default delay is used"
+                logger.exception(text, job.worker, more)
     return clamped(backoff.jittery_clamped(attempt, max_attempts))
 
 
 def _failure(error: BaseException) -> Failure:
     try:
-        text = "".join(traceback.format_exception(error))
+        text = tracebacks.shown(error)
     except BaseException:
         text = f"{type(error).__name__}, which cannot be shown: its __str__ or __repr__ fails"
     return Failure(error, storable(text))

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from oban_sync import clock
 from oban_sync.errors import ConfigError
+from oban_sync.quiet import Quiet
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ _KNOWN = frozenset((*EVENTS, *ENQUEUE_EVENTS))
 
 _lock = Lock()
 _handlers: dict[str, tuple[tuple[str, Handler], ...]] = {}  # replaced under _lock, read without
+_quiet = Quiet()
 
 
 def attach(id: str, events: Iterable[str], handler: Handler) -> None:
@@ -55,6 +57,7 @@ def attach(id: str, events: Iterable[str], handler: Handler) -> None:
     if unknown := [event for event in wanted if _is_ours(event) and event not in _KNOWN]:
         raise ConfigError(f"expected events out of {', '.join(sorted(_KNOWN))}, got {', '.join(map(str, unknown))}")
     detach(id)
+    _quiet.forget()
     with _lock:
         for event in wanted:
             _handlers[event] = (*_handlers.get(event, ()), (id, handler))
@@ -78,7 +81,10 @@ def execute(name: str, metadata: dict[str, Any]) -> None:
         try:
             handler(name, dict(metadata))
         except BaseException:
-            logger.exception("telemetry handler %r failed at %s", id, name)
+            if (more := _quiet.kept((id, name), clock.monotonic())) is not None:
+                logger.exception(
+                    "telemetry handler %r failed at %s, after %d times that were not logged", id, name, more
+                )
 
 
 class Collector:

@@ -82,6 +82,20 @@ def test_what_a_handler_raises_or_writes_harms_nobody(
     assert "handler 'spoils' failed at shop.sold" in caplog.text
 
 
+def test_a_handler_that_always_fails_is_logged_once_in_a_while(caplog: pytest.LogCaptureFixture) -> None:
+    def fail(event: str, meta: dict[str, Any]) -> None:
+        raise ValueError(event)
+
+    for _ in range(2):  # attached anew, it is heard again
+        caplog.clear()
+        telemetry.attach("fails", ["shop.sold", "shop.bought"], fail)
+        for _ in range(5):
+            telemetry.execute("shop.sold", {})
+            telemetry.execute("shop.bought", {})
+        telemetry.detach("fails")
+        assert [record.args for record in caplog.records] == [("fails", "shop.sold", 0), ("fails", "shop.bought", 0)]
+
+
 def test_a_span_announces_its_start_and_its_stop(hear: Callable[..., Seen]) -> None:
     seen = hear("shop.import.start", "shop.import.stop", "shop.import.exception")
     with telemetry.span("shop.import", {"file": "a"}) as collector:
