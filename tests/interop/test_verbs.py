@@ -1,4 +1,4 @@
-"""A verb of either library leaves the same row behind, whatever the state of the job was."""
+"""A verb of either library leaves the same row behind, whatever the job and its state were."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from oban_sync import Oban
+from oban_sync import Job, Oban
 from oban_sync.job import JobState
 
 STATES = sorted(JobState)
@@ -56,4 +56,31 @@ def test_a_verb_of_either_leaves_the_same_row(
     mine, read = (db.execute(ROW, (ids,)).fetchall() for ids in (here, there))
     if verb == "cancel_many_jobs":
         assert mine[STATES.index("executing")][10].pop("cancel_attempted_at") == "then"  # ours alone mark what runs
+    assert mine == read
+
+
+FIELDS: list[dict[str, Any]] = [
+    {},
+    {"args": {"text": 'ä "q"', "list": [1, 2.5, None, True], "deep": {"n": 2**53}}, "meta": {"m": []}},
+    {"queue": "mail", "priority": 9, "max_attempts": 1, "tags": [" B", "a", "b", ""]},
+    {"scheduled_in": 3600},
+    {"scheduled_in": 0},
+    {"state": "suspended"},
+    {"state": "suspended", "scheduled_in": 3600},
+]
+INSERTED = """
+    SELECT
+        worker, queue, state::text, args, meta, tags, errors, attempt, max_attempts, priority, attempted_by,
+        scheduled_at > timezone('UTC', now()) + interval '1 minute', inserted_at IS NULL, attempted_at, completed_at,
+        cancelled_at, discarded_at
+    FROM oban_jobs
+    WHERE id = ANY (%s)
+    ORDER BY id
+"""
+
+
+def test_an_enqueue_of_either_inserts_the_same_row(start_peer: Any, oban: Oban, db: psycopg.Connection) -> None:
+    here = [job.id for job in oban.enqueue_many(Job("w", **fields) for fields in FIELDS)]
+    there = [job["id"] for job in start_peer(idle=True).call("enqueue", *({"worker": "w", **each} for each in FIELDS))]
+    mine, read = (db.execute(INSERTED, (ids,)).fetchall() for ids in (here, there))
     assert mine == read
