@@ -226,6 +226,6 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
     commands = [block.code.strip() for block in blocks(ROOT / "README.md") if block.kind == "sh"]
     assert commands == [
         "python3.11 -m venv .venv && .venv/bin/pip install '.[demo]' && .venv/bin/oban-sync demo",
-        "python3.11 -m venv .venv && .venv/bin/pip install '.[dev]' && .venv/bin/python -m pytest",
+        "python3.11 -m venv .venv && .venv/bin/pip install '.[dev]' && .venv/bin/python -m pytest -n 3",
     ]
     assert "README.md" in (ROOT / ".ci" / "run").read_text()
