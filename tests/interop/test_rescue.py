@@ -56,7 +56,7 @@ def test_their_lifeline_leaves_our_long_jobs_alone(
     monkeypatch.setattr(rescue, "RENEW_AGE", 0.3)
     monkeypatch.setattr(heartbeat, "RENEW_SECONDS", 0.2)
     monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.2)
-    long_run(start_peer, dsn, db, states, eventually, 2.0)
+    long_run(start_peer, dsn, db, states, eventually, 2.5)
 
 
 @pytest.mark.nightly
