@@ -105,8 +105,10 @@ def decode(payload: str) -> Any:
     """Decode a payload: JSON, or JSON that Oban compressed with gzip and wrote in base64.
 
     Raises:
-        ValueError: It is neither, or unpacks to more than `MAX_PAYLOAD` bytes.
+        ValueError: It is neither, or has or unpacks to more than `MAX_PAYLOAD` bytes.
     """
+    if len(payload) > MAX_PAYLOAD:
+        raise ValueError(f"expected a payload of at most {MAX_PAYLOAD:,} bytes, got {len(payload):,}")
     if payload[:1] in ("{", "[", '"') or (payload[:1].isdigit() and payload.replace(".", "", 1).isdigit()):
         return orjson.loads(payload)
     unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
@@ -115,5 +117,5 @@ def decode(payload: str) -> Any:
     except zlib.error as error:
         raise ValueError(f"expected JSON or gzip in base64, got neither: {error}") from None
     if unpacker.unconsumed_tail:
-        raise ValueError(f"expected a payload of at most {MAX_PAYLOAD:,} bytes")
+        raise ValueError(f"expected a payload of at most {MAX_PAYLOAD:,} bytes once it is unpacked")
     return orjson.loads(data)
