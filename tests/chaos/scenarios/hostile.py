@@ -137,7 +137,7 @@ def _prefixes(examples: int) -> int:
 def bombs(*, megabytes: int) -> Iterator[Counted]:
     """Unpack what grows beyond measure, and look for ways to run what was stored (S2)."""
     packed = [_packed(megabytes), _packed(megabytes // 2)]  # of 1 GB the first is too long, the second has to be read
-    tries = [*(partial(notifier.decode, payload) for payload in packed), *_terms()]
+    tries: list[Callable[[], Any]] = [*(partial(notifier.decode, payload) for payload in packed), *_terms()]
     tracemalloc.start()
     refused = sum(map(_refuses, tries))
     _, peak = tracemalloc.get_traced_memory()
