@@ -77,7 +77,7 @@ def _waiting(job: Job, place: Place, here: Sequence[NodeQueue], durable: bool) -
     if job.state == "available" and job.attempt >= job.max_attempts:
         yield _spent(job)
         return
-    if isinstance(times := job.meta.get("unknown_worker"), int):
+    if isinstance(times := _meta(job, "unknown_worker"), int):
         yield _unknown(job, times)
     if job.state != "available":
         yield _not_due(job, place)
@@ -86,9 +86,15 @@ def _waiting(job: Job, place: Place, here: Sequence[NodeQueue], durable: bool) -
         yield _behind(place, active)
 
 
+def _meta(job: Job, key: str) -> Any:
+    """Give a value of a job's meta, which other tools may have made no object."""
+    return job.meta.get(key) if isinstance(job.meta, dict) else None
+
+
 def _ended(job: Job) -> Finding:
     at = getattr(job, f"{job.state}_at")
-    last = job.errors[-1].get("error", "") if job.errors and isinstance(job.errors[-1], dict) else ""
+    listed = isinstance(job.errors, list) and job.errors and isinstance(job.errors[-1], dict)
+    last = str(job.errors[-1].get("error", "")) if listed else ""
     why = {
         "cancelled": "it was cancelled",
         "discarded": f"its attempt {job.attempt} of {job.max_attempts} was its last",
@@ -107,7 +113,7 @@ def _executing(job: Job, place: Place, running: Sequence[NodeQueue]) -> Finding:
         return _orphaned(node, owner, holder, evidence)
     evidence["beat_seconds"] = holder.beat_seconds
     says = f"it runs on node {node} since {span(place.ran_seconds or 0)}"
-    if asked := job.meta.get("cancel_attempted_at"):
+    if asked := _meta(job, "cancel_attempted_at"):
         evidence["cancel_attempted_at"] = asked
         return Finding(
             "cancelling",

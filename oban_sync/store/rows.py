@@ -199,8 +199,9 @@ def selected(text: str) -> Job:
         values[name] = row[name] or []  # tables of Oban for Elixir let these, and meta, be null
     for name in TIMES:
         values[name] = None if row[name] is None else _any_instant(row[name])
-    if "renewed_at" in values["meta"] and values["meta"]["renewed_at"] == row["attempted_at"]:
-        values["attempted_at"] = _began(values["meta"], values["attempted_at"])
+    meta = values["meta"]
+    if type(meta) is dict and "renewed_at" in meta and meta["renewed_at"] == row["attempted_at"]:
+        values["attempted_at"] = _began(meta, values["attempted_at"])
     return Job(**values, _validate=False)
 
 

@@ -128,6 +128,37 @@ def test_many_are_deleted_only_after_a_question(dsn: str, db: Connection, jobs: 
     assert states(db) == ["available"]
 
 
+STRANGE = """
+    INSERT INTO oban_jobs (worker, state, args, meta, errors, tags, attempted_by, scheduled_at) VALUES
+    ('w', 'available', '[1, 2]', '[1, 2]', '{"a": 1}', '{}', '{}', '-infinity'),
+    ('w', 'executing', 'null', '7', '[1]', '{NULL,a}', '{a}', 'infinity'),
+    ('w', 'executing', '"x"', '"renewed_at"', '[{"error": 5, "at": null}]', '{}', '{NULL,NULL}', '20000-01-01'),
+    ('w', 'discarded', '{}', 'null', '[{"error": 5}]', '{}', '{NULL}', '0044-03-15 BC'),
+    ('w', 'cancelled', '{}', '{"renewed_at": null}', '{"a": 1}', '{}', '{}', now());
+    UPDATE oban_jobs SET attempted_at = '-infinity' WHERE args = '"x"';
+    INSERT INTO oban_producers (uuid, name, node, queue, meta, updated_at) VALUES
+    (gen_random_uuid(), 'x', 'y', 'default', '[]', 'infinity'),
+    (gen_random_uuid(), 'x', 'y', 'default', '{"local_limit": "many", "locks": [], "oban_sync": 7}', '-infinity');
+    INSERT INTO oban_leaders (name, node, elected_at, expires_at) VALUES
+    ('x', 'y', 'infinity', '-infinity'), ('y', 'y', '-infinity', 'infinity')
+"""
+
+
+def test_rows_that_other_tools_made_strange_hide_nothing(dsn: str, db: Connection) -> None:
+    db.execute(STRANGE)
+    ids = sorted(listed(dsn))
+    assert len(ids) == 5
+    assert len(ran(dsn, "jobs", "list").stdout.splitlines()) == 6
+    for id in ids:
+        assert rows(dsn, "jobs", "show", id)[0]["worker"] == "w"
+        assert ran(dsn, "jobs", "show", id).stdout.startswith("field")
+        assert rows(dsn, "explain", id)
+    for command in ("status", "queues list", "top --frames 1"):
+        assert rows(dsn, *command.split())
+        assert "default  2      0" in ran(dsn, *command.split()).stdout
+    assert rows(dsn, "doctor", status=1)
+
+
 def test_what_a_terminal_would_obey_is_not_printed(dsn: str, oban: Oban) -> None:
     job = oban.enqueue(Job("shop.\x1b[31mRed", queue="mail"))
     for arguments in (("jobs", "list"), ("jobs", "show", job.id), ("explain", job.id)):

@@ -4,7 +4,10 @@ SELECT CAST(json_build_object(
   'node', attempted_by[1],
   'owner', attempted_by[2],
   'count', count(*),
-  'seconds', CAST(extract(epoch FROM timezone('UTC', clock_timestamp()) - min(attempted_at)) AS float8)
+  'seconds', CAST(
+    extract(epoch FROM timezone('UTC', clock_timestamp()) - min(attempted_at) FILTER (WHERE isfinite(attempted_at)))
+    AS float8
+  )
 ) AS text)
 FROM {schema}.oban_jobs
 WHERE state = 'executing'

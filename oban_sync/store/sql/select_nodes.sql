@@ -17,10 +17,15 @@ SELECT CAST(json_build_object(
   'node', p.node,
   'instance', p.name,
   'uuid', p.uuid,
-  'limit', p.meta -> 'local_limit',
+  'limit', CASE jsonb_typeof(p.meta -> 'local_limit') WHEN 'number' THEN p.meta -> 'local_limit' END,
   'paused', coalesce(p.meta ->> 'paused', 'false') = 'true',
   'running', coalesce(running.count, 0),
-  'beat_seconds', CAST(extract(epoch FROM timezone('UTC', clock_timestamp()) - p.updated_at) AS float8),
+  'beat_seconds', CASE
+    WHEN isfinite(p.updated_at)
+      THEN CAST(extract(epoch FROM timezone('UTC', clock_timestamp()) - p.updated_at) AS float8)
+    WHEN p.updated_at = 'infinity' THEN 0
+    ELSE 1e9
+  END,
   'version', p.meta ->> 'oban_sync',
   'locks', coalesce(p.meta ->> 'locks', 'true') = 'true',
   'locked', EXISTS (SELECT 1 FROM held WHERE key = hashtext(p.uuid::text)::bigint & 4294967295)

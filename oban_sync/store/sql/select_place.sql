@@ -4,7 +4,9 @@ SELECT CAST(json_build_object(
   'due_seconds', CASE WHEN isfinite(j.scheduled_at) THEN
     CAST(extract(epoch FROM j.scheduled_at - timezone('UTC', clock_timestamp())) AS float8)
   END,
-  'ran_seconds', CAST(extract(epoch FROM timezone('UTC', clock_timestamp()) - j.attempted_at) AS float8),
+  'ran_seconds', CASE WHEN isfinite(j.attempted_at) THEN
+    CAST(extract(epoch FROM timezone('UTC', clock_timestamp()) - j.attempted_at) AS float8)
+  END,
   'ahead', ahead.count,
   'urgent', ahead.urgent
 ) AS text)

@@ -6,7 +6,9 @@ SELECT CAST(json_build_object(
   'queue', queue,
   'node', attempted_by[1],
   'attempt', attempt,
-  'seconds', CAST(extract(epoch FROM timezone('UTC', clock_timestamp()) - attempted_at) AS float8)
+  'seconds', CASE WHEN isfinite(attempted_at) THEN
+    CAST(extract(epoch FROM timezone('UTC', clock_timestamp()) - attempted_at) AS float8)
+  ELSE 0 END
 ) AS text)
 FROM {schema}.oban_jobs
 WHERE state = 'executing'
