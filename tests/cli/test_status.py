@@ -94,6 +94,15 @@ def test_top_is_drawn_on_a_terminal_and_ends_with_an_interrupt(dsn: str) -> None
     assert b"\x1b[?1049h" in seen
 
 
+def test_a_reader_that_has_enough_ends_it_in_silence(dsn: str) -> None:
+    command = f'set -o pipefail; {sys.executable} -m oban_sync top --json --interval 0.1 --dsn "$OBAN_DSN" | head -1'
+    done = subprocess.run(
+        ["bash", "-c", command], env={**TERMINAL, "OBAN_DSN": dsn}, capture_output=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert orjson.loads(done.stdout)["queues"] == []
+
+
 def test_tables_are_drawn_whole_on_a_narrow_terminal(dsn: str, oban: Oban) -> None:
     oban.enqueue(Job("shop.mail.SendWelcome", queue="night", args={"to": "ann@example.com"}))
     ours, theirs = pty.openpty()
