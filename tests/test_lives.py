@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -194,6 +196,26 @@ def test_errors_that_cannot_be_shown_fail_only_their_job(
     bad = do(fail)
     assert ended(bad) == "retryable"
     assert "Unshowable" in row(db, bad, "errors")[0][0]["error"]
+
+
+def test_what_a_job_raised_does_not_wait_for_the_garbage_collector(
+    server: Oban, do: Callable[..., Job], ended: Any
+) -> None:
+    raised: list[weakref.ref[BaseException]] = []
+
+    class Heavy(Exception):
+        def __init__(self) -> None:
+            raised.append(weakref.ref(self))
+
+    def fail(job: Job) -> None:
+        raise Heavy from Heavy()
+
+    gc.disable()
+    try:
+        assert ended(do(fail)) == "retryable"
+        assert [error() for error in raised] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_a_long_error_is_clipped(server: Oban, do: Callable[..., Job], ended: Any, db: psycopg.Connection) -> None:

@@ -44,7 +44,7 @@ class Place:
     owner: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Failure:
     """What a run raised, as text that was made while that was still possible."""
 
@@ -64,6 +64,10 @@ class Failure:
         except BaseException:
             return self.text.rstrip().rsplit("\n", 1)[-1]
 
+    def forget(self) -> None:
+        """Let go of the exception, since frames of its traceback hold this: it would stay for the garbage collector."""
+        del self.error
+
 
 @dataclass(frozen=True, slots=True)
 class Reported:
@@ -77,7 +81,10 @@ class Reported:
 
 def run(row: Row, context: RunContext, place: Place) -> Outcome:
     """Run one fetched row to its outcome, whatever the row or its worker does."""
-    return run_row(row, context, place)[0]
+    outcome, result = run_row(row, context, place)
+    if isinstance(result, Failure):
+        result.forget()
+    return outcome
 
 
 def run_row(

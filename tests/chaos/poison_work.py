@@ -14,7 +14,8 @@ from tests.chaos import corpus, ledger
 @worker(name="chaos.Good")
 class Good:
     def process(self, job: Job) -> None:
-        return None
+        if "seconds" in job.args:
+            time.sleep(job.args["seconds"])
 
 
 @worker(name="chaos.Poison")
