@@ -97,6 +97,7 @@ class Proxy:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what is slow here is meant to be
                 if self._refusing:
                     _break(client)
                     continue
@@ -227,7 +228,9 @@ def _connect(host: str, port: int) -> socket.socket:
         found = socket.socket(socket.AF_UNIX)
         found.connect(f"{host}/.s.PGSQL.{port}")
         return found
-    return socket.create_connection((host, port))
+    found = socket.create_connection((host, port))
+    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return found
 
 
 def _break(end: socket.socket) -> None:
