@@ -104,6 +104,7 @@ def _alone(theatre: Theatre, sizes: Sizes) -> Iterator[tuple[set[str], list[Scen
     yield {"R14"}, [play(shutdown.stop_twice, times=sizes.stops)]
     yield {"R14"}, [partial(shutdown.stop_in_outage, theatre.directory())]
     yield {"R14"}, [play(shutdown.stop_holding)]
+    yield {"R14"}, [play(shutdown.stop_held)]
     yield {"R23"}, [play(timeouts.race, sizes.seeds[0], jobs=sizes.racing)]
     yield {"R23"}, [play(timeouts.overdue)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import importlib
 import logging
 import os
@@ -28,6 +29,8 @@ logger = logging.getLogger("oban_sync")
 
 OVERTIME_SECONDS = 1.5
 """Time after the grace period that handing back and goodbyes may take."""
+LAST_SECONDS = 1.8
+"""Time after it at which the process ends although the interpreter cannot run."""
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -117,6 +120,9 @@ def _stop(oban: Oban, why: str, grace: float | None, code: int) -> None:
     if grace is not None:
         signal.signal(signal.SIGALRM, lambda *_: _leave(code))
         signal.setitimer(signal.ITIMER_REAL, grace + OVERTIME_SECONDS)
+        # A call in C that holds the interpreter keeps that alarm waiting. This one needs no interpreter; it says where
+        # the threads are, and ends with status 1. Other nodes rescue what ran, as after a SIGKILL.
+        faulthandler.dump_traceback_later(grace + LAST_SECONDS, file=sys.stderr, exit=True)
     oban.stop(exiting=True)
     logger.info("stopped")
 

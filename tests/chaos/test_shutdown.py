@@ -38,3 +38,9 @@ def test_a_node_ends_although_a_call_held_its_interpreter(stage: Stage, tmp_path
 def test_a_signal_ends_gunicorn_whose_workers_jobs_do_not_end(stage: Stage, tmp_path: Path) -> None:
     (found,) = webs.stop(stage, tmp_path)
     assert (found.counts["exits"], found.counts["jobs handed back"]) == (1, len(shutdown.WAYS)), found
+
+
+@pytest.mark.chaos
+def test_a_node_ends_in_time_while_a_call_holds_its_interpreter(stage: Stage, tmp_path: Path) -> None:
+    (found,) = shutdown.stop_held(stage, tmp_path, grace=0.5)
+    assert (found.counts["exits"], found.counts["status"]) == (1, 1), found

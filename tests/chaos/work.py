@@ -99,6 +99,12 @@ def _hold_late(job: Job, seconds: float) -> None:
     hold_interpreter(job, seconds)
 
 
+def _hold_at_stop(job: Job) -> None:
+    """Begin when the node is stopping, and not end in time."""
+    ledger.wait_for_gate("stopping")
+    hold_interpreter(job, 30)
+
+
 def _hold_connection(job: Job, seconds: float) -> None:
     time.sleep(seconds / 4)
     with job.transaction() as connection:
@@ -203,6 +209,7 @@ STUBBORN: dict[str, Callable[[Job], None]] = {
     "swallowing": _swallow,
     "blocked in C": _block,
     "holding the interpreter": lambda job: hold_interpreter(job, 4),
+    "holding it late": _hold_at_stop,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -75,6 +76,23 @@ def stop_holding(stage: Stage, directory: Path) -> Iterator[Counted]:
         exits = [node.seconds_to_exit(60)]
     fault = f"SIGTERM while a C call holds the interpreter for some 4 s; grace {GRACE:g} s"
     yield _bounded(fault, 1, _exits(exits, limit=HELD + GRACE + OVERTIME), line="ends with that call, then as above")
+
+
+def stop_held(stage: Stage, directory: Path, *, grace: float = GRACE) -> Iterator[Counted]:
+    """Stop a node in whose grace period a C call begins that holds the interpreter for long (R14)."""
+    with Fleet(stage.dsn, directory, queues="default:1") as fleet:
+        node = fleet.start("", "", "--grace", str(grace))
+        stage.enqueue([Job("chaos.Stubborn", args={"way": "holding it late"})])
+        stage.need(lambda: stage.one("SELECT count(*) FROM ledger"))
+        node.send(signal.SIGTERM)
+        began = time.monotonic()
+        stage.need(partial(_ended, stage, node), 20)
+        stage.ask("INSERT INTO gates VALUES ('stopping')")
+        node.seconds_to_exit(60)
+        exits: list[float | None] = [time.monotonic() - began]
+    fault = f"SIGTERM, after which a C call holds the interpreter for some 30 s; grace {grace:g} s"
+    counts = _exits(exits, limit=grace + OVERTIME) | {"status": float(node.process.returncode or 0)}
+    yield _bounded(fault, 1, counts, line=f"exit <= grace + {OVERTIME:g} s")
 
 
 def _insist(node: Node) -> float | None:
