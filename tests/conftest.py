@@ -20,6 +20,7 @@ from benchmarks import venvs
 from benchmarks.peers import PEERS
 from benchmarks.servers import Missing
 from oban_sync import Oban, embedded, schema, telemetry
+from oban_sync.telemetry.core import _handlers
 from oban_sync.worker import _registry
 
 PEER = "oban==0.7.0"
@@ -191,6 +192,18 @@ def events() -> Iterator[Events]:
     telemetry.attach("tests", ("oban.job.start", "oban.job.stop", "oban.job.exception"), events)
     yield events
     telemetry.detach("tests")
+
+
+@pytest.fixture(autouse=True)
+def _no_handler_stays() -> Iterator[None]:
+    """Fail the test that leaves a handler of events to those after it, not one of these."""
+    before = _attached()
+    yield
+    assert _attached() <= before
+
+
+def _attached() -> set[str]:
+    return {id for handlers in list(_handlers.values()) for id, _ in handlers}
 
 
 @pytest.fixture

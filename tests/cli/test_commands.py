@@ -18,6 +18,7 @@ from psycopg.conninfo import make_conninfo
 
 from oban_sync import __version__, instances
 from oban_sync.cli import main
+from oban_sync.telemetry import logger
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -120,6 +121,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(instances, "_instances", {})
     yield
     sys.modules.pop("shop_of_commands", None)
+    logger.detach()  # `start` attaches it, as long as its process lives
 
 
 @pytest.mark.parametrize(
