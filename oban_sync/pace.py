@@ -7,6 +7,8 @@ longer jobs holds none, since another node could run them meanwhile.
 
 from __future__ import annotations
 
+import math
+
 HORIZON_SECONDS = 0.05
 MAX_READY = 1000
 MAX_READY_BYTES = 16_000_000
@@ -42,6 +44,10 @@ class Alone:
         """Take in how many jobs were ever begun when more came in, for one thread or for all."""
         self.alone = alone and self.check_at > 0.0
         self._begun, self.check_at = begun, now + ALONE_SECONDS if alone else 0.0
+
+    def rest(self) -> None:
+        """Have it asked no more until `begin`: the thread may have nothing to do until then."""
+        self.check_at = math.inf if self.check_at else 0.0
 
     def stuck(self, begun: int, now: float) -> bool:
         """Say whether it began too few since it was asked last."""

@@ -108,3 +108,15 @@ def test_a_thread_alone_is_stuck_where_it_begins_too_few() -> None:
     assert not alone.alone  # they may still be at it
     alone.begin(begun=400, now=3.1, alone=False)
     assert not alone.stuck(begun=400, now=4.0)
+
+
+def test_a_thread_alone_is_not_stuck_where_it_may_have_nothing_to_do() -> None:
+    alone = Alone()
+    alone.rest()
+    assert alone.check_at == 0.0  # nobody is alone
+    alone.begin(begun=100, now=1.0, alone=True)
+    alone.rest()
+    assert not alone.stuck(begun=100, now=1000.0)
+    alone.begin(begun=100, now=1000.0, alone=True)
+    assert alone.alone
+    assert alone.stuck(begun=101, now=1001.0)

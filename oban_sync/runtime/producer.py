@@ -14,17 +14,15 @@ from enum import Enum, auto
 from functools import partial
 from random import random
 
-from oban_sync import clock, mode, search, telemetry
+from oban_sync import clock, mode, search
 from oban_sync.config import QueueConfig
-from oban_sync.errors import DatabaseRefused
 from oban_sync.herd import Herd, Polling
-from oban_sync.lifecycle import ack, fetch, queues, rescue
-from oban_sync.lifecycle.ack import Call
-from oban_sync.lifecycle.outcome import Outcome
+from oban_sync.lifecycle import fetch, queues, rescue
 from oban_sync.lifecycle.run import Place, run
 from oban_sync.pace import Alone, Pace
 from oban_sync.runtime import threads
 from oban_sync.runtime.context import House
+from oban_sync.runtime.ends import Ends
 from oban_sync.runtime.queue import Queue, Row, Unfinished
 from oban_sync.store.connection import Link
 from oban_sync.store.statements import Statements
@@ -35,9 +33,6 @@ RETRY_SECONDS = (0.05, 1.0)
 """First and longest pause after an error of the database."""
 RECONCILE_SECONDS = 30.0
 """Pause between two looks at whether we hold jobs without knowing; an error of the database is a reason for one too."""
-
-KEPT_SECONDS = 2.0
-"""Pause between two tries to write ends of runs that could not be written while others could."""
 GATHER_SECONDS = 0.005
 """Longest time that the end of a short run waits for others, while there are more jobs to run."""
 STALL_SECONDS = 0.5
@@ -91,7 +86,7 @@ class Producer:
         self._polling = Polling(poll_seconds)
         self._link, self._statements = link, statements
         self._lease = house.lease
-        self._delayed, self._changed, self._deaf = delayed, changed, deaf
+        self._changed, self._deaf = changed, deaf
         self._inbox = threads.Inbox()
         self._rung = False  # set by threads that end jobs, cleared by the producer: spares messages
         self.limit = options.limit  # these two by whoever commands, in one store; the producer reads them
@@ -101,14 +96,13 @@ class Producer:
         self.ended = False  # this and what follows: the producer thread only
         self._stopping, self._unsettled = False, True
         self._hungry, self._notified = True, False
-        self._unacked: list[Outcome] = []
-        self._kept: list[Outcome] = []  # could not be written while others could; they take up room
-        self._kept_until = self._retry_at = self._fetched_at = self._gather_until = self._look_at = 0.0  # 0: no time
+        self.ends = Ends(link, statements, place.owner, place.queue, delayed)
+        self._resting = False  # whether rows are ready for which no thread was asked yet
+        self._retry_at = self._fetched_at = self._gather_until = self._look_at = 0.0  # 0: no time
         self._lacking = 0  # ends of runs until a fetch is worth its round trip
         self._failures = 0
         self._pace, self._alone, self._search, self._herd = Pace(options.prefetch), Alone(), search.Search(), Herd()
         self._reconcile_at = clock.monotonic() + RECONCILE_SECONDS
-        self.refused = 0
         self.queue = Queue(name, options.limit, partial(run, place=place), self._ended, house)
         self.thread = threads.spawn(f"{name}-producer", self._work)
 
@@ -194,15 +188,17 @@ class Producer:
 
     def _done(self) -> bool:
         """Say whether a stop has nothing left to do: no job in hand, no end unwritten, nothing to reconcile."""
-        unwritten = self._unacked or self._kept or self._reconcile_at == 0.0
+        unwritten = len(self.ends) > 0 or self._reconcile_at == 0.0
         return self._stopping and not unwritten and self.queue.in_hand() == 0
 
     def _patience(self) -> float:
         """Say how long to wait for a message. Waiting that long without one is a reason to look for jobs."""
         if self._failures:
             return max(0.0, self._retry_at - clock.monotonic())
+        if self._demand()[1]:
+            return 0.0
         until = [clock.monotonic() + (self._polling.pause if self._deaf() else self._polling.longest)]
-        until += [at for at in (self._gather_until, self._look_at, self._kept_until if self._kept else 0.0) if at]
+        until += [at for at in (self._gather_until, self._look_at, self.ends.due()) if at]
         if self.queue.ready():
             until += [self._fetched_at + STALL_SECONDS, self._alone.check_at or math.inf]
         return max(0.0, min(until) - clock.monotonic())
@@ -267,6 +263,7 @@ class Producer:
 
     def _failed(self, error: Exception) -> None:
         """Pause after an error, whatever it is: a producer that dies would keep its jobs for ever."""
+        self._employ()
         self._failures += 1
         pause = min(RETRY_SECONDS[0] * 2 ** min(self._failures, 10), RETRY_SECONDS[1])
         self._retry_at = clock.monotonic() + pause
@@ -281,30 +278,50 @@ class Producer:
         What a fetch brings that was on its way at a pause gets a lease that never holds: no thread begins it, and it
         goes back.
         """
-        self._rung, self.queue.quorum = False, 1
-        taken = self.queue.take()
-        self._unacked += taken.outcomes
-        self._pace.record(len(taken.outcomes), taken.busy)
-        if self._alone.alone:
-            self._pace.judge(taken.passed, taken.computed, clock.monotonic())
-        self._maybe_write_kept()
+        self._take()
+        self.ends.write_kept()
         free, demand = self._demand()
         if not (demand or self._gathering()):
-            self._ack()
+            self.ends.write()
         if not demand:
+            self._employ()
             return
         self._gather_until = 0.0
         after, lease = self._search.after(clock.monotonic()), self._lease()
-        rows = self._ack_and_fetch(fetch.call(self.place, demand, free, self._statements, after))
+        fetching = fetch.call(self.place, demand, free, self._statements, after)
+        rows = self.ends.write_and_fetch(fetching, self._employ)
         found = fetch.found(rows)
         self._hungry = found >= demand or not (rows or free)
         if found - len(rows) > found // 2 or not (rows or free):
             self._pace.stall()  # mostly last attempts, which are not held ready
         self._fetched_at = clock.monotonic()
         self._learn(rows, found < demand, whole=after is None)
-        employed = self._pace.threads(self.limit, self._fetched_at)
-        self.queue.put(fetch.ordered(rows), -1 if self.paused else lease, employed)
-        self._alone.begin(self.queue.begun, self._fetched_at, alone=employed == 1 < self.limit)
+        self.queue.put(fetch.ordered(rows), -1 if self.paused else lease)
+        self._resting = True
+        self._alone.rest()
+        if not self._demand()[1]:
+            self._employ()
+
+    def _employ(self) -> None:
+        """Have threads begin what is ready.
+
+        Where more is wanted, that waits until PostgreSQL is at work on it: threads that have the interpreter keep it
+        from a producer that is about to ask.
+        """
+        if self._resting:
+            self._resting, now = False, clock.monotonic()
+            employed = self._pace.threads(self.limit, now)
+            self.queue.employ(employed)
+            self._alone.begin(self.queue.begun, now, alone=employed == 1 < self.limit)
+
+    def _take(self) -> None:
+        """Take in what ended."""
+        self._rung, self.queue.quorum = False, 1
+        taken = self.queue.take()
+        self.ends.add(taken.outcomes)
+        self._pace.record(len(taken.outcomes), taken.busy)
+        if self._alone.alone:
+            self._pace.judge(taken.passed, taken.computed, clock.monotonic())
 
     def _gathering(self) -> bool:
         """Let the ends of short runs wait a moment for more of them, to be written along with the next fetch."""
@@ -337,63 +354,17 @@ class Producer:
             self._reconcile_at = clock.monotonic() + RECONCILE_SECONDS
 
     def _known(self) -> set[tuple[int, int]]:
-        return self.queue.holds() | {(outcome.id, outcome.attempt) for outcome in (*self._unacked, *self._kept)}
+        return self.queue.holds() | {(outcome.id, outcome.attempt) for outcome in self.ends}
 
     def _demand(self) -> tuple[int, int]:
         """Say how many threads are free, and how many jobs to fetch."""
         if self.paused or self._stopping or not self._hungry or self._lease() is None or mode.active():
             self._lacking = 0
             return 0, 0
-        limit, in_hand = self.limit, self.queue.in_hand() + len(self._kept)
+        limit, in_hand = self.limit, self.queue.unended() + self.ends.kept()
         free, most = max(0, limit - in_hand), limit + self._pace.ready(limit)
         self._lacking = most // 2 - (most - in_hand)
         if not free and self._lacking > 0:
             return 0, 0
         # Half of what may be ready is fetched while the other half runs.
         return free, min(max(0, most - in_hand), max(limit, most // 2))
-
-    def _ack_and_fetch(self, fetching: Call) -> list[Row]:
-        if not self._unacked:
-            return self._fetch(fetching)
-        calls = ack.calls(self._unacked, self._statements, self.place.owner)
-        try:
-            with self._span("ack") as acked, self._span("get") as got:
-                *answers, rows = self._link.execute_all([*calls, fetching])
-                acked.add({"count": sum(len(answer) for answer in answers)})
-                got.add({"count": len(rows)})
-        except DatabaseRefused:
-            self._ack()  # finds the outcome that PostgreSQL refuses; the fetch is not to wait for it
-            return self._fetch(fetching)
-        self._acked(ack.Written(ack.refused(self._unacked, answers), []))
-        return rows
-
-    def _fetch(self, fetching: Call) -> list[Row]:
-        with self._span("get") as got:
-            rows = self._link.execute(*fetching)
-            got.add({"count": len(rows)})
-        return rows
-
-    def _ack(self) -> None:
-        if self._unacked:
-            with self._span("ack") as acked:
-                written = ack.ack(self._link, self._unacked, self._statements, self.place.owner)
-                acked.add({"count": len(self._unacked) - written.refused - len(written.kept)})
-            self._acked(written)
-
-    def _span(self, what: str) -> telemetry.Collector:
-        return telemetry.span(f"oban.producer.{what}", {"queue": self.place.queue})
-
-    def _maybe_write_kept(self) -> None:
-        if self._kept and clock.monotonic() >= self._kept_until:
-            self._kept_until = clock.monotonic() + KEPT_SECONDS
-            written = ack.ack_free(self._link, self._kept, self._statements, self.place.owner)
-            self.refused += written.refused
-            self._kept = written.kept
-
-    def _acked(self, written: ack.Written) -> None:
-        delays = [outcome.delay for outcome in self._unacked if outcome.delay is not None]
-        self._unacked = []
-        self.refused += written.refused
-        self._kept += written.kept
-        if delays:
-            self._delayed(min(delays))

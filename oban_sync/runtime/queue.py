@@ -89,18 +89,14 @@ class Queue:
         self.begun = 0  # rows that a thread has begun; written under _lock
         self.quorum = 1  # written by who is woken
 
-    def put(self, rows: Iterable[Row], lease: int | None, employ: int | None = None) -> None:
-        """Take rows in hand and have threads run them, while the lease is the one under which they were fetched.
+    def put(self, rows: Iterable[Row], lease: int | None) -> None:
+        """Take rows in hand, to be begun while the lease is the one under which they were fetched.
 
-        Args:
-            rows: The rows.
-            lease: That lease.
-            employ: How many threads are enough for now; None: as many as there may be.
+        Threads that run go on with them; `employ` has more do so.
         """
         with self._lock:
             self._ready.extend(rows)
             self._lease = lease
-        self.employ(employ)
 
     def employ(self, most: int | None = None) -> None:
         """Have at most so many threads run what is ready; None: as many as there may be."""
@@ -139,6 +135,11 @@ class Queue:
         """Count the jobs that are ready or running, and the outcomes not yet taken."""
         with self._lock:
             return len(self._ready) + len(self._running) + len(self._outcomes)
+
+    def unended(self) -> int:
+        """Count the jobs that are ready or running."""
+        with self._lock:
+            return len(self._ready) + len(self._running)
 
     def holds(self) -> set[tuple[int, int]]:
         """Give (id, attempt) of the jobs in hand."""

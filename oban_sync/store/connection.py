@@ -11,7 +11,7 @@ import os
 import select
 import socket
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -121,27 +121,41 @@ class Link:
                 return self._together(connection, [self._settings, (statement, params)])[1]
             return _rows(self._cursors[0].execute(statement, params))
 
-    def execute_all(self, calls: Sequence[tuple[str, Params]]) -> list[list[Row]]:
+    def execute_all(
+        self, calls: Sequence[tuple[str, Params]], *, meanwhile: Callable[[], None] | None = None
+    ) -> list[list[Row]]:
         """Run statements in one round trip and one transaction, and give the rows of each.
+
+        Args:
+            calls: The statements.
+            meanwhile: Called before the answers are awaited; by then PostgreSQL has the statements, except behind a
+                pooler.
 
         Raises:
             DatabaseUnavailable: As for `execute`.
             DatabaseRefused: One of them was refused; nothing of any was done.
         """
-        if len(calls) == 1:
+        if len(calls) == 1 and meanwhile is None:
             return [self.execute(*calls[0])]
         with self._guarded() as connection:
             if self.pooled:
-                return self._together(connection, [self._settings, *calls])[1:]
-            return self._together(connection, calls)
+                return self._together(connection, [self._settings, *calls], meanwhile)[1:]
+            return self._together(connection, calls, meanwhile)
 
-    def _together(self, connection: psycopg.Connection[Row], calls: Sequence[tuple[str, Params]]) -> list[list[Row]]:
+    def _together(
+        self,
+        connection: psycopg.Connection[Row],
+        calls: Sequence[tuple[str, Params]],
+        meanwhile: Callable[[], None] | None = None,
+    ) -> list[list[Row]]:
         while len(self._cursors) < len(calls):
             self._cursors.append(_text_cursor(connection))
         pipelined = psycopg.Pipeline.is_supported() and not self.pooled  # PgBouncer before 1.21 hangs on its messages
         with connection.pipeline() if pipelined else connection.transaction():
             for cursor, (statement, params) in zip(self._cursors, calls, strict=False):
                 cursor.execute(statement, params)
+            if meanwhile is not None:
+                meanwhile()
         return [_rows(cursor) for cursor in self._cursors[: len(calls)]]
 
     @contextmanager

@@ -68,7 +68,7 @@ def test_effects_are_there_once_the_job_is_completed(server: Oban, ends: Any, ef
 
     assert ends(work) == ("completed", 1, [], {})
     assert effects() == 1
-    assert server._service.producers["default"].refused == 0
+    assert server._service.producers["default"].ends.refused == 0
 
 
 def test_an_error_in_the_block_undoes_the_effects_and_fails_the_attempt(server: Oban, ends: Any, effects: Any) -> None:
@@ -115,7 +115,7 @@ def test_a_job_that_is_no_longer_ours_undoes_the_effects(
 
     _does["it"] = work
     Does.enqueue()
-    eventually(lambda: server._service.producers["default"].refused == 1)
+    eventually(lambda: server._service.producers["default"].ends.refused == 1)
     assert effects() == 0
     assert [type(error).__name__ for error in raised] == ["LeaseLost"]
     assert db.execute("SELECT errors, completed_at FROM oban_jobs").fetchone() == ([], None)

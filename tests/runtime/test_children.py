@@ -184,7 +184,7 @@ def test_its_transaction_and_its_jobs_reach_the_database(
         assert ended(do("enqueue_another"))["state"] == "completed"
         (other,) = db.execute("SELECT id FROM oban_jobs WHERE worker = 'isolated.add'").fetchone()
         assert recorded(ended(Job("w", id=other))) == 7
-        assert server._service.producers["default"].refused == 0
+        assert server._service.producers["default"].ends.refused == 0
 
 
 def test_children_die_with_a_parent_that_is_killed(dsn: str, tmp_path: Path, eventually: Eventually) -> None:

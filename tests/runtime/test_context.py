@@ -90,6 +90,7 @@ def test_a_cancel_reaches_a_job_that_no_thread_has_begun(
         (owner, waiting.id),
     )
     queue.put([(waiting.id, waiting.worker, 1, 20, 0, "{}", "{}", [])], 0)
+    queue.employ()
     assert producer(server).cancel([waiting.id]) == [waiting.id]
     eventually(lambda: row(db, waiting) == ("cancelled", 0, []))
     assert row(db, blocking)[0] == "executing"

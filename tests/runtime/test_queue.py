@@ -47,6 +47,7 @@ def test_every_row_runs_once_whatever_the_size_of_the_crew(eventually: Eventuall
     queue = Queue("test-queue", 2, run, lambda: None, HOUSE)
     for size, first in ((5, 0), (1, 1000), (7, 2000)):
         queue.put(rows(1000, first), 0)
+        queue.employ()
         queue.resize(size)
     eventually(lambda: outcomes.extend(queue.take().outcomes) or len(outcomes) == 3000)
     assert sorted(ran) == sorted(outcome.id for outcome in outcomes)
@@ -67,8 +68,10 @@ def test_a_larger_crew_works_beside_threads_that_are_stuck(eventually: Eventuall
 
     queue = Queue("test-queue", 2, run, lambda: None, HOUSE)
     queue.put(rows(2), 0)
+    queue.employ()
     eventually(lambda: len(queue.running()) == 2)
     queue.put(rows(3, 10), 0)
+    queue.employ()
     assert ran == []
     queue.resize(4)
     eventually(lambda: sorted(ran) == [10, 11, 12])
@@ -92,6 +95,7 @@ def test_the_child_of_a_job_that_forks_runs_none_of_the_other_jobs(tmp_path: Pat
 
     queue = Queue("test-queue", 1, run, lambda: None, HOUSE)
     queue.put(rows(50), 0)
+    queue.employ()
     eventually(lambda: queue.in_hand() == 50 and not queue.running() and not queue.ready())
     assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
     assert sorted(map(int, (tmp_path / "ran").read_text().split())) == list(range(50))
@@ -108,8 +112,10 @@ def test_rows_wait_while_the_system_gives_no_threads(monkeypatch: pytest.MonkeyP
         short.setattr(threading.Thread, "start", refuse)
         for first in (0, 10, 20):
             queue.put(rows(10, first), 0)
+            queue.employ()
     assert len(queue.give_back()) == 30
     queue.put(rows(100), 0)
+    queue.employ()
     eventually(lambda: len(queue.holds()) == 100 and not queue.running() and not queue.ready())
     queue.close()
 
@@ -124,6 +130,7 @@ def test_what_is_not_begun_can_be_given_back() -> None:
 
     queue = Queue("test-queue", 1, run, lambda: None, HOUSE)
     queue.put(rows(3), 0)
+    queue.employ()
     assert began.wait(10)
     assert [(job.id, job.started) for job in queue.give_back()] == [(1, False), (2, False)]
     assert [(job.id, job.started) for job in queue.running()] == [(0, True)]
@@ -147,7 +154,7 @@ def test_scaling_and_pausing_a_running_queue(
         producer.scale(1)
         events.wait(200, "stop")
         eventually(lambda: db.execute("SELECT count(*) FROM oban_jobs WHERE state = 'completed'").fetchone() == (200,))
-        assert producer.refused == 0
+        assert producer.ends.refused == 0
 
 
 @worker(name="queue.Mixed")
@@ -278,6 +285,7 @@ def test_rows_whose_lease_lapsed_are_not_begun() -> None:
     ended = threading.Event()
     queue = Queue("test-queue", 1, run, ended.set, replace(HOUSE, lease=lambda: lease[0]))
     queue.put(rows(3, 1), 1)
+    queue.employ()
     assert entered.wait(10)
     assert not queue.stale()
     for now in (None, 2):
@@ -289,6 +297,7 @@ def test_rows_whose_lease_lapsed_are_not_begun() -> None:
     assert [job.id for job in queue.give_back()] == [2, 3]
     ended.clear()
     queue.put(rows(1, 7), 2)
+    queue.employ()
     assert ended.wait(10)
     assert ran == [1, 7]
     queue.close()

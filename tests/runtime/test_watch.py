@@ -233,6 +233,7 @@ def test_no_exception_ever_hits_another_job(eventually: Eventually) -> None:
     house = House(lambda: 0, lambda *_: nullcontext(), watch, place)
     queue = Queue("test-queue", 4, lambda row, context: run(row, context, place), lambda: None, house)
     queue.put(rows, 0)
+    queue.employ()
     eventually(lambda: queue.in_hand() == 10_000 and not queue.running() and not queue.ready(), timeout=60)
     outcomes = queue.take().outcomes
     queue.close()

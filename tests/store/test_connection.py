@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import psycopg
 import pytest
 
@@ -32,3 +34,19 @@ def test_a_pool_lends_no_connection_that_postgresql_has_ended(dsn: str, db: psyc
         db.execute("SELECT pg_terminate_backend(pid, 5000) FROM unnest(%s::int[]) AS pid", (ended,))
         with pool.connection() as connection:
             assert connection.execute("SELECT pg_backend_pid()").fetchone() not in [(pid,) for pid in ended]
+
+
+def test_what_is_done_meanwhile_is_done_after_postgresql_was_asked(
+    dsn: str, db: psycopg.Connection, eventually: Callable[..., object]
+) -> None:
+    link = Link(dsn, name="oban_sync:test")
+    asked = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711"
+
+    def wait_until_it_works() -> None:
+        eventually(lambda: db.execute(asked).fetchone())
+
+    try:
+        calls = [("SELECT 'locked' FROM pg_advisory_xact_lock(4711)", None), ("SELECT 'answered'", None)]
+        assert link.execute_all(calls, meanwhile=wait_until_it_works) == [[("locked",)], [("answered",)]]
+    finally:
+        link.close()
