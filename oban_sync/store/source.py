@@ -7,17 +7,23 @@ its parent alone: it does not even close them, since that would say goodbye on t
 from __future__ import annotations
 
 import os
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
+import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import ConnectionPool
 
+from oban_sync import clock
 from oban_sync.errors import ConfigError, DatabaseUnavailable, HandleError
 from oban_sync.store.connection import Link, check_dsn, closed_at_exit, create_pool, pool_source, translated
 from oban_sync.store.handles import Handle, adapt, on_engine
+
+CLOSE_SECONDS = 1.0
+"""How long a pool that is to be closed stays open for those who are about to take a connection."""
 
 _sources: weakref.WeakSet[Source] = weakref.WeakSet()
 _abandoned: list[ConnectionPool] = []  # pools of a parent process, kept so that nothing ever closes them
@@ -50,21 +56,21 @@ class Source:
         self._dsn = dsn
         self._owns_pool = pool is None
         self._pool = pool if pool is not None or dsn is None or engine is not None else create_pool(dsn)
+        self._asking: set[object] = set()  # a mark of each call that is about to get a connection of the pool
         self._links: tuple[str, dict[str, Any]] | None = None
         _sources.add(self)
 
     @contextmanager
     def connection(self) -> Iterator[Any]:
         """Lend a connection in a transaction that commits at the end of the block."""
-        pool = self._pool  # a stop in another thread replaces it
-        with ExitStack() as lent:
-            if pool is None:
-                connection = lent.enter_context(_connected(self._engine))
-                lent.enter_context(connection.begin())
-            else:
+        if self._pool is None:
+            with _connected(self._engine) as connection, connection.begin():
+                yield connection
+        else:
+            with ExitStack() as lent:
                 with translated():
-                    connection = lent.enter_context(_opened(pool).connection())
-            yield connection
+                    connection = self._lent(lent)
+                yield connection
 
     @contextmanager
     def transaction(self) -> Iterator[Any]:
@@ -89,12 +95,12 @@ class Source:
         Args:
             timeout: Most seconds to wait for a connection of the pool; None: its own, and so with an engine.
         """
-        pool = self._pool
-        if pool is None:
+        if self._pool is None:
             with translated(), self.connection() as connection:
                 yield on_engine(connection)
             return
-        with translated(), _opened(pool).connection(_least(timeout, pool.timeout)) as connection:
+        with translated(), ExitStack() as lent:
+            connection = self._lent(lent, timeout)
             if connection.autocommit:
                 yield adapt(connection, prepare=None)
                 return
@@ -114,6 +120,20 @@ class Source:
         else:
             with translated(), self.transaction() as connection:
                 yield adapt(connection, prepare=None)
+
+    def _lent(self, lent: ExitStack, timeout: float | None = None) -> psycopg.Connection[Any]:
+        """Take a connection of the pool, for as long as that stack is open."""
+        mark = object()
+        self._asking.add(mark)
+        try:
+            pool = self._pool
+            assert pool is not None  # noqa: S101 - the caller looked
+            if pool.closed:
+                pool.open()  # refused where it was closed before: a pool opens once
+            least = pool.timeout if timeout is None else min(timeout, pool.timeout)
+            return lent.enter_context(pool.connection(least))
+        finally:
+            self._asking.discard(mark)
 
     def link(self, name: str, *, dsn: str | None = None, lock_timeout: str = "0") -> Link:
         """Make a connection for a thread of ours; `dsn` names another way to the same database."""
@@ -139,9 +159,15 @@ class Source:
         return None if self._pool is None else self._pool.max_size
 
     def close(self) -> None:
-        """Close the pool, if it is our own; a later use opens another."""
+        """Close the pool, if it is our own; a later use opens another.
+
+        psycopg's pool lets one who asks it while it is closed wait for its whole timeout: those come first.
+        """
         if self._owns_pool and self._pool is not None:
             closing, self._pool = self._pool, _another(self._pool)
+            asking, deadline = frozenset(self._asking), clock.monotonic() + CLOSE_SECONDS
+            while not asking.isdisjoint(self._asking) and clock.monotonic() < deadline:
+                time.sleep(0.001)
             closing.close()
 
     def check(self) -> None:
@@ -156,18 +182,9 @@ class Source:
         if self._pool is not None:
             _abandoned.append(self._pool)
             self._pool, self._owns_pool = _another(self._pool), True
+            self._asking = set()
         if self._engine is not None:
             self._engine.dispose(close=False)
-
-
-def _least(timeout: float | None, usual: float) -> float:
-    return usual if timeout is None else min(timeout, usual)
-
-
-def _opened(pool: ConnectionPool) -> ConnectionPool:
-    if pool.closed:
-        pool.open()  # refused where it was closed before: a pool opens once
-    return pool
 
 
 def _another(pool: ConnectionPool) -> ConnectionPool:

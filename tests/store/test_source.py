@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -186,6 +188,41 @@ def test_a_pool_of_the_caller_s_stays_open_and_one_of_our_own_is_closed(dsn: str
     own.stop()
     assert opened is not None
     assert opened.closed
+
+
+def test_a_pool_is_closed_behind_those_who_are_about_to_ask_it(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One who asks psycopg's pool while it is closed would wait for its whole timeout."""
+    source = Source(dsn=dsn)
+    asking, go_on = threading.Event(), threading.Event()
+    pool = source._pool
+    assert pool is not None
+    getconn = pool.getconn
+
+    def slowly(timeout: float | None = None) -> Any:
+        asking.set()
+        assert go_on.wait(20)
+        assert not pool.closed
+        return getconn(timeout)
+
+    monkeypatch.setattr(pool, "getconn", slowly)
+    with ThreadPoolExecutor(2) as threads:
+        caller = threads.submit(lambda: _answer(source))
+        assert asking.wait(20)
+        closing = threads.submit(source.close)
+        while source._pool is pool:  # until the close is under way
+            time.sleep(0.001)
+        assert not pool.closed
+        go_on.set()
+        assert caller.result(20) == (1,)
+        closing.result(20)
+    assert pool.closed
+    assert _answer(source) == (1,)  # on another pool
+    source.close()
+
+
+def _answer(source: Source) -> Any:
+    with source.connection() as connection:
+        return connection.execute("SELECT 1").fetchone()
 
 
 def test_an_instance_connects_to_nothing_before_it_is_used() -> None:
