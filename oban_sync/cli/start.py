@@ -75,9 +75,10 @@ def start(
     if dry_run:
         _rehearse(found, as_json)
         return
+    options.check(found)  # so that what is announced is true, and comes before the first job's end
     signals = Signals()
-    oban.start()
     _announce(found)
+    oban.start()
     received = signals.wait()
     code = 1 if received is signal.SIGINT else 0
     _stop(oban, received.name, found["shutdown_grace_period"], code)
@@ -184,7 +185,7 @@ def _import(option: str, module: str) -> None:
 def _announce(found: dict[str, Any]) -> None:
     queues = ", ".join(f"{name}:{queue.limit}" for name, queue in found["queues"].items())
     logger.info(
-        "oban-sync %s runs queues %s in schema %s, process %s", __version__, queues, found["prefix"], os.getpid()
+        "oban-sync %s starts queues %s in schema %s, process %s", __version__, queues, found["prefix"], os.getpid()
     )
     logger.info("workers: %s", ", ".join(registered()))
 
