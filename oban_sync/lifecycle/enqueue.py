@@ -12,7 +12,7 @@ from oban_sync.errors import JobError
 from oban_sync.job import Job, JobState
 from oban_sync.lifecycle import bulk
 from oban_sync.store import rows
-from oban_sync.store.handles import Handle, Row
+from oban_sync.store.handles import Handle
 from oban_sync.store.statements import Statements
 
 STORABLE = (JobState.AVAILABLE, JobState.SCHEDULED, JobState.SUSPENDED)
@@ -21,10 +21,10 @@ CHUNK_BYTES = 100_000_000
 
 
 class Batch(NamedTuple):
-    """Jobs, and the JSON objects that their INSERT reads."""
+    """Jobs, and what inserts them: names of statements and their parameters."""
 
     jobs: list[Job]
-    rows: list[bytes]
+    calls: list[tuple[str, tuple[str, ...]]]
 
 
 def enqueue(
@@ -40,7 +40,8 @@ def store(
     """Store checked jobs through one handle: many by COPY where it can, others as `encode` and `insert` say."""
     if handle.copy is not None and len(wanted) >= bulk.FEWEST:
         return bulk.copy(wanted, handle, statements, max_bytes=max_bytes)
-    return insert(encode(wanted, max_bytes=max_bytes, quiet=handle.quiet), handle, statements, chunk_bytes=chunk_bytes)
+    batch = encode(wanted, max_bytes=max_bytes, quiet=handle.quiet, chunk_bytes=chunk_bytes)
+    return insert(batch, handle, statements)
 
 
 def checked(jobs: Iterable[Job]) -> list[Job]:
@@ -57,28 +58,33 @@ def checked(jobs: Iterable[Job]) -> list[Job]:
     return wanted
 
 
-def encode(jobs: list[Job], *, max_bytes: int, quiet: bool) -> Batch:
+def encode(jobs: list[Job], *, max_bytes: int, quiet: bool, chunk_bytes: int = CHUNK_BYTES) -> Batch:
     """Make rows of checked jobs.
 
     Args:
         jobs: Jobs that were not inserted yet.
         max_bytes: Most bytes of one job's args, and of its meta.
         quiet: Whether their INSERT must not notify.
+        chunk_bytes: Most bytes of one statement.
 
     Raises:
         ArgsError: One of them cannot be stored.
     """
-    return Batch(jobs, [orjson.dumps(rows.insertable(job, max_bytes=max_bytes, quiet=quiet)) for job in jobs])
+    if len(jobs) == 1 and rows.is_ready(jobs[0]):
+        return Batch(jobs, [("insert_ready_job", rows.ready(jobs[0], max_bytes=max_bytes, quiet=quiet))])
+    encoded = [orjson.dumps(rows.insertable(job, max_bytes=max_bytes, quiet=quiet)) for job in jobs]
+    if len(jobs) == 1:
+        return Batch(jobs, [("insert_job", (encoded[0].decode(),))])
+    return Batch(jobs, [("insert_jobs", (chunk,)) for chunk in _chunks(encoded, chunk_bytes)])
 
 
-def insert(batch: Batch, handle: Handle, statements: Statements, *, chunk_bytes: int = CHUNK_BYTES) -> list[Job]:
+def insert(batch: Batch, handle: Handle, statements: Statements) -> list[Job]:
     """Insert a batch, all of it or nothing, and write id, state and times into its jobs.
 
     Args:
         batch: What `encode` made.
         handle: The transaction it goes into.
         statements: The tables it goes into.
-        chunk_bytes: Most bytes of one statement.
 
     Returns:
         The jobs in the order given; their ids rise.
@@ -86,18 +92,11 @@ def insert(batch: Batch, handle: Handle, statements: Statements, *, chunk_bytes:
     Raises:
         SchemaMissing: The tables are not installed.
     """
-    found = _inserted(batch, handle, statements, chunk_bytes)
+    with handle.atomic() if len(batch.calls) > 1 else nullcontext():
+        found = [row for name, params in batch.calls for row in handle.execute(statements[name], params)]
     for row, job in zip(found, batch.jobs, strict=True):
         rows.mark_inserted(job, row[:4])  # once all of them are in: jobs of a failed call can be enqueued again
     return batch.jobs
-
-
-def _inserted(batch: Batch, handle: Handle, statements: Statements, chunk_bytes: int) -> list[Row]:
-    if len(batch.rows) == 1:
-        return handle.execute(statements["insert_job"], (batch.rows[0].decode(),))
-    chunks = list(_chunks(batch.rows, chunk_bytes))
-    with handle.atomic() if len(chunks) > 1 else nullcontext():
-        return [row for chunk in chunks for row in handle.execute(statements["insert_jobs"], (chunk,))]
 
 
 def _checked(job: Job) -> Job:

@@ -151,9 +151,9 @@ def _psycopg(connection: psycopg.Connection[Any], prepare: bool | None) -> Handl
             pipeline.sync()  # after an error, nothing is accepted before
             cursor.execute(sql, prepare=False)
 
-    if connection.info.pipeline_status != PipelineStatus.OFF:
+    if connection.pgconn.pipeline_status != PipelineStatus.OFF:
         return Handle(execute, command)
-    alone = connection.autocommit and connection.info.transaction_status == TransactionStatus.IDLE
+    alone = connection.autocommit and connection.pgconn.transaction_status == TransactionStatus.IDLE
     return Handle(execute, command, copy=partial(_copy, connection), alone=alone)
 
 

@@ -20,6 +20,23 @@ COLUMNS = (
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def is_ready(job: Job) -> bool:
+    """Say whether a job is to run now, for the first time, and has no tags: most that are enqueued one by one."""
+    plain = job.scheduled_at is None and job.inserted_at is None and not job.tags and not job.attempt
+    return plain and job.state == JobState.AVAILABLE
+
+
+def ready(job: Job, *, max_bytes: int, quiet: bool) -> tuple[str, ...]:
+    """Give the parameters of insert_ready_job, as text: a driver needs no time to choose types for them.
+
+    Raises:
+        ArgsError: Its args or meta cannot be stored.
+    """
+    args = codec.encode(job.args, max_bytes=max_bytes).decode()
+    meta = "{}" if job.meta == {} else codec.encode(job.meta, what="meta", max_bytes=max_bytes).decode()
+    return job.worker, job.queue, args, meta, str(job.priority), str(job.max_attempts), "false" if quiet else "true"
+
+
 def insertable(job: Job, *, max_bytes: int, quiet: bool) -> dict[str, Any]:
     """Give the fields of a job that its INSERT needs, leaving out what the columns' defaults say.
 

@@ -55,6 +55,23 @@ def test_copied_rows_are_inserted_rows(
     assert rows(COLUMNS, *[job.id for job in copied]) == rows(COLUMNS, *[job.id for job in inserted])
 
 
+def test_rows_of_jobs_that_come_alone_are_those_of_jobs_together(
+    connection: psycopg.Connection[Any], statements: Statements, rows: Callable[..., Any]
+) -> None:
+    def jobs() -> list[Job]:
+        return [
+            *odd_jobs(),
+            Job(ODD[:100], queue=ODD[:60], args={ODD: [ODD]}, meta={ODD: 1}, priority=9, max_attempts=3),
+        ]
+
+    handle = handles.adapt(connection)
+    together = enqueue.enqueue(jobs(), handle, statements, max_bytes=10**6)
+    alone = [made for job in jobs() for made in enqueue.enqueue([job], handle, statements, max_bytes=10**6)]
+    connection.commit()
+    columns = f"{COLUMNS}, scheduled_at = inserted_at AS ready"
+    assert rows(columns, *[job.id for job in alone]) == rows(columns, *[job.id for job in together])
+
+
 def test_jobs_show_what_their_rows_say(oban: Oban, rows: Callable[..., Any]) -> None:
     jobs = oban.enqueue_many(filled(odd_jobs()))
     shown = [
