@@ -1,10 +1,9 @@
 """A model of a fleet: processes of oban_sync that drain the queues of PostgreSQL servers. No clock, no I/O.
 
-A process goes round three steps with a group of jobs. It runs them, which takes CPU of one core at most, since Python
-runs one thread at a time. Then it has the server write their ends and give it the next group, which takes CPU of the
-server. Then it waits for the commit, which takes none. These follow each other: where jobs do nothing they overlap
-little in one process, as its rate alone shows. Whatever wants CPU of one machine at the same time shares its cores
-equally.
+A process does two things at the same time. It runs a group of jobs, which takes CPU of one core at most, since Python
+runs one thread at a time. Meanwhile it has the server write the ends of the group before and give it the next one, which
+takes CPU of the server, and waits for the commit, which takes none. Both are done before it goes on to the next group.
+Whatever wants CPU of one machine at the same time shares its cores equally.
 """
 
 from __future__ import annotations
@@ -86,7 +85,7 @@ def needed(costs: Costs, cores: float, wanted: float) -> int:
     highest = 0.9 * cores / costs.server
     if wanted > highest:
         raise ValueError(f"expected at most {highest:,.0f} jobs/s on one server, got {wanted:,.0f}")
-    processes = max(1, math.ceil(wanted * (costs.python + costs.server)))
+    processes = max(1, math.ceil(wanted * max(costs.python, costs.server)))
     while rate(costs, Machines(cores, shared=False), processes) < wanted * (1 - 1e-6):
         processes += 1
     return processes
@@ -111,8 +110,8 @@ def _one(costs: Costs, machines: Machines, processes: int) -> float:
 def _advance(fleet: list[_Process], machines: Machines) -> float:
     """Let all processes go on until the first has ended a step, and give the seconds."""
     running = [process for process in fleet if process.run > _NOTHING]
-    fetching = [process for process in fleet if process.run <= _NOTHING < process.fetch]
-    waiting = [process for process in fleet if max(process.run, process.fetch) <= _NOTHING < process.wait]
+    fetching = [process for process in fleet if process.fetch > _NOTHING]
+    waiting = [process for process in fleet if process.fetch <= _NOTHING < process.wait]
     served = len(fetching) + (len(running) if machines.shared else 0)
     speed = min(1.0, machines.server / served) if served else 1.0
     own = speed if machines.shared else 1.0
