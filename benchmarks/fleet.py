@@ -1,7 +1,7 @@
 """A model of a fleet: processes of oban_sync that drain the queues of PostgreSQL servers. No clock, no I/O.
 
 A process does two things at the same time. It runs a group of jobs, which takes CPU of one core at most, since Python
-runs one thread at a time. Meanwhile it has the server write the ends of the group before and give it the next one, which
+runs one thread at a time. Meanwhile it has the server write the ends of the group before and give it the next, which
 takes CPU of the server, and waits for the commit, which takes none. Both are done before it goes on to the next group.
 Whatever wants CPU of one machine at the same time shares its cores equally.
 """
