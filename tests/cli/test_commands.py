@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -119,9 +120,11 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(import_module("oban_sync.worker"), "_registry", {})  # the name itself is the decorator
     monkeypatch.setattr(instances, "_instances", {})
+    level = logging.getLogger("psycopg.pool").level
     yield
     sys.modules.pop("shop_of_commands", None)
-    logger.detach()  # `start` attaches it, as long as its process lives
+    logger.detach()  # `start` attaches it and sets a level, as long as its process lives
+    logging.getLogger("psycopg.pool").setLevel(level)
 
 
 @pytest.mark.parametrize(

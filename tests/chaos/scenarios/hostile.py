@@ -293,6 +293,7 @@ def least_privilege(stage: Stage, directory: Path) -> Iterator[Counted]:
             node.kill()
             stage.wait(lambda: stage.one(begun, (orphans, 2)) == 1, 40)
             again = stage.one(begun, (orphans, 2))
+            stage.wait(lambda: stage.unended() == 0)
             denied = sum(each.log().count("permission denied") for each in fleet.nodes)
         forbidden = sum(_denied(ours, text) for text in _TOO_MUCH)
         forbidden += sum(_denied(enqueuers, text) for text in (*_TOO_MUCH, *_TOO_MUCH_TO_ENQUEUE))
