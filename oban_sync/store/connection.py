@@ -100,14 +100,25 @@ class Link:
         """
         if self._connection is None or self._connection.closed:
             with translated():
-                connection = psycopg.connect(self._conninfo, **self._kwargs)
-                self._settings = (_SETTINGS, (self._lock_timeout, connection.info.backend_pid))
-                (self.pooled, *_) = _rows(_text_cursor(connection).execute(*self._settings, prepare=False))[0]
-            if self.pooled:
-                connection.prepare_threshold = None
-            self._inode = os.fstat(connection.fileno()).st_ino
-            self._connection, self._cursors = connection, [_text_cursor(connection)]
+                return self._begin(psycopg.connect(self._conninfo, **self._kwargs))
         return self._connection
+
+    def _begin(self, connection: psycopg.Connection[Row]) -> psycopg.Connection[Row]:
+        """Take a new connection; its first statement is watched as all others are, and may meet a silent server too."""
+        self._connection, self._cursors = connection, [_text_cursor(connection)]
+        self._inode = os.fstat(connection.fileno()).st_ino
+        self._settings = (_SETTINGS, (self._lock_timeout, connection.info.backend_pid))
+        self._busy_since = clock.monotonic()
+        try:
+            ((self.pooled, *_),) = _rows(self._cursors[0].execute(*self._settings, prepare=False))
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            self._busy_since = None
+        if self.pooled:
+            connection.prepare_threshold = None
+        return connection
 
     def execute(self, statement: str, params: Params = None) -> list[Row]:
         """Run one statement in a transaction of its own and give its rows; JSON and timestamps stay text.
@@ -195,7 +206,10 @@ class Link:
         """
         with self._guarded() as connection:
             pgconn = connection.pgconn
-            if not _readable(timeout, pgconn.socket, doorbell):
+            self._busy_since = None  # where nothing is asked, silence is no fault
+            heard = _readable(timeout, pgconn.socket, doorbell)
+            self._busy_since = clock.monotonic()
+            if not heard:
                 self._ping()
             pgconn.consume_input()
             found = []
