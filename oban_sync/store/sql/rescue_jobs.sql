@@ -1,5 +1,6 @@
 -- Take jobs back from owners that are dead, under a lock that lets one node at a time judge. Their attempt is not counted.
--- Locks the rows it takes back; passes over rows that others hold.
+-- Locks the rows it takes back; passes over rows that others hold, and, since attempt and owner are compared again under
+-- the lock, those that another judge took back and a node took since this statement began.
 WITH moment AS MATERIALIZED (
   SELECT timezone('UTC', clock_timestamp()) AS now
 ), judge AS MATERIALIZED (
@@ -20,6 +21,8 @@ WITH moment AS MATERIALIZED (
 ), running AS (
   SELECT
     j.id,
+    j.attempt,
+    j.attempted_by[2] AS owner,
     j.attempted_at,
     j.attempted_by[2] LIKE {owner_pattern} AS ours,
     p.updated_at AS beat,
@@ -29,7 +32,7 @@ WITH moment AS MATERIALIZED (
   LEFT JOIN {schema}.oban_producers AS p ON p.uuid::text = j.attempted_by[2]
   WHERE j.state = 'executing' AND EXISTS (SELECT 1 FROM judge)
 ), dead AS (
-  SELECT running.id
+  SELECT running.id, running.attempt, running.owner
   FROM running, moment
   WHERE CASE
     WHEN ours AND beat IS NOT NULL THEN
@@ -50,7 +53,7 @@ WITH moment AS MATERIALIZED (
       AND (j.meta ->> 'cancel_attempted_at') COLLATE "C" >= to_jsonb(j.attempted_at) #>> '{{}}', false
     ) AS asked
   FROM {schema}.oban_jobs AS j
-  JOIN dead USING (id)
+  JOIN dead ON dead.id = j.id AND dead.attempt = j.attempt AND dead.owner IS NOT DISTINCT FROM j.attempted_by[2]
   WHERE j.state = 'executing'
   ORDER BY j.id
   LIMIT %(limit)s
