@@ -105,15 +105,16 @@ def reconcile(
         cancel: Told the ids of those that somebody asked to stop, perhaps by a signal that was lost.
 
     Returns:
-        How many went back.
+        How many could not go back, since others hold their rows at the moment.
     """
     held = link.execute(statements["select_held_jobs"], {"owner": owner})
-    strays = {(id, attempt) for id, attempt, _ in held} - known()
-    if strays:
-        logger.warning("handed back %d jobs of a fetch whose answer was lost: %s", len(strays), sorted(strays)[:20])
+    strays = sorted({(id, attempt) for id, attempt, _ in held} - known())
     if asked := [id for id, _, asked in held if asked]:
         cancel(asked)
-    return release(link, statements, owner, [(id, attempt, False) for id, attempt in sorted(strays)])
+    back = release(link, statements, owner, [(id, attempt, False) for id, attempt in strays])
+    if back:
+        logger.warning("handed back %d jobs of a fetch whose answer was lost: %s", back, strays[:20])
+    return len(strays) - back
 
 
 def release(link: Link, statements: Statements, owner: str, jobs: Iterable[tuple[int, int, bool]]) -> int:
@@ -126,7 +127,7 @@ def release(link: Link, statements: Statements, owner: str, jobs: Iterable[tuple
         jobs: (id, attempt, whether it was started) of each.
 
     Returns:
-        How many went back; one that this owner no longer holds does not.
+        How many went back; one that this owner no longer holds does not, and one whose row somebody else has locked.
     """
     given = [{"id": id, "attempt": attempt, "started": started} for id, attempt, started in jobs]
     if not given:

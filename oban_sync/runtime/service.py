@@ -172,19 +172,26 @@ class Service:
 
     def _hand_back(self) -> None:
         self._children.leave()
-        link = self._link("hand-back")
+        link, whole = self._link("hand-back"), True
         for producer in self.producers.every():
             queue = producer.place.queue
             try:
-                ids = [job.id for job in producer.hand_back(link)]
-                if ids:
-                    logger.warning("handed back %d jobs of queue %s that did not end in time: %s", len(ids), queue, ids)
-                link.execute(self._statements["delete_producer"], {"owner": producer.place.owner})
+                unfinished, back = producer.hand_back(link)
+                if unfinished:
+                    ids = [job.id for job in unfinished]
+                    logger.warning("handed back %d jobs of queue %s that did not end in time: %s", back, queue, ids)
+                if back < len(unfinished):
+                    whole = False  # others hold the rows of some: these are taken back once this node is dead
+                else:
+                    link.execute(self._statements["delete_producer"], {"owner": producer.place.owner})
             except (DatabaseUnavailable, DatabaseRefused) as error:
+                whole = False
                 logger.error("could not hand back jobs of queue %s, other nodes will take them: %s", queue, error)
-                break
+                if isinstance(error, DatabaseUnavailable):
+                    break
         link.close()
-        self._children.left()
+        if whole:
+            self._children.left()  # else their ends would be those of jobs that are still ours
 
     def _beating(self, owners: dict[str, tuple[str, QueueConfig]]) -> Heartbeat:
         described = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -232,7 +233,7 @@ def test_jobs_of_a_fetch_whose_answer_was_lost_go_back(
     known, stray, again = *executing(owner, 2), *executing(owner, attempt=2)
     (other,) = executing(new_owner())
     cancelled: list[list[int]] = []
-    assert rescue.reconcile(link, statements, owner, lambda: {(known, 1), (again, 1)}, cancelled.append) == 2
+    assert rescue.reconcile(link, statements, owner, lambda: {(known, 1), (again, 1)}, cancelled.append) == 0
     assert cancelled == []
     assert rows("id, state::text, attempt") == [
         (known, "executing", 1),
@@ -240,6 +241,18 @@ def test_jobs_of_a_fetch_whose_answer_was_lost_go_back(
         (again, "available", 1),
         (other, "executing", 1),
     ]
+
+
+def test_a_locked_row_does_not_keep_others_from_going_back(
+    link: Link, statements: Statements, executing: Any, rows: Any, dsn: str
+) -> None:
+    locked, free = executing(owner := new_owner(), 2)
+    with psycopg.connect(dsn) as other:
+        other.execute("SELECT FROM oban_jobs WHERE id = %s FOR UPDATE", (locked,))
+        assert rescue.reconcile(link, statements, owner, set, lambda _: None) == 1
+        assert rows("id, state::text") == [(locked, "executing"), (free, "available")]
+    assert rescue.reconcile(link, statements, owner, set, lambda _: None) == 0
+    assert rows("id, state::text") == [(locked, "available"), (free, "available")]
 
 
 @pytest.mark.parametrize(
@@ -374,3 +387,42 @@ def test_a_row_that_somebody_holds_is_renewed_later(
         connection.execute("SELECT 1 FROM oban_jobs WHERE id = %s FOR UPDATE", (held,))
         assert rescue.renew(link, statements, [owner]) == [free]
     assert rescue.renew(link, statements, [owner]) == [held]
+
+
+def test_a_job_that_runs_again_is_left_to_who_runs_it(
+    dsn: str, judge: Any, beat: Any, executing: Any, rows: Any, db: psycopg.Connection, eventually: Any
+) -> None:
+    """A second judge whose statement began before the first one's commit sees the row of a run that is over."""
+    db.execute("CREATE SCHEMA held")
+    db.execute(
+        """
+        CREATE FUNCTION held.hashtext(text) RETURNS integer LANGUAGE plpgsql AS $$
+        BEGIN PERFORM pg_advisory_lock(4712); RETURN pg_catalog.hashtext($1); END $$
+        """
+    )
+    (orphan,) = executing(beat(3600))
+    second, living = beat(0), beat(0)
+    late = Link(dsn, name="oban_sync:test", kwargs={"options": "-csearch_path=public,held,pg_catalog"})
+    db.execute("SELECT pg_advisory_lock(4712)")
+    taken: list[int] = []
+    thread = threading.Thread(
+        target=lambda: taken.extend(rescue.rescue(late, Statements(), judge=second, rescue_after=300))
+    )
+    thread.start()
+    try:
+        eventually(lambda: db.execute("SELECT FROM pg_locks WHERE objid = 4712 AND NOT granted").fetchone() is not None)
+        assert judge() == [orphan]
+        db.execute(
+            """
+            UPDATE oban_jobs SET state = 'executing', attempt = attempt + 1, attempted_by = ARRAY['node', %s::text]
+            WHERE id = %s
+            """,
+            (living, orphan),
+        )
+    finally:
+        db.execute("SELECT pg_advisory_unlock(4712)")
+        thread.join()
+        late.close()
+        db.execute("DROP SCHEMA held CASCADE")
+    assert taken == []
+    assert rows("state::text, attempt, attempted_by[2], meta", orphan) == [("executing", 2, living, {"rescued": 1})]

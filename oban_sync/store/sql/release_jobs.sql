@@ -1,5 +1,6 @@
 -- Hand jobs back at a stop, by (id, attempt, owner), with the attempt that did not end restored, and notify their queue.
 -- Ends one that was asked to stop as cancelled, a started last attempt as discarded; from the third time on, it counts.
+-- Passes over rows that others hold.
 WITH given AS (
   SELECT *
   FROM json_to_recordset(CAST(%(jobs)s AS json)) AS given (id bigint, attempt smallint, started boolean)
@@ -18,7 +19,7 @@ WITH given AS (
   FROM {schema}.oban_jobs AS j
   JOIN given ON j.id = given.id AND j.attempt = given.attempt
   WHERE j.attempted_by[2] = %(owner)s AND j.state::text = 'executing'
-  FOR UPDATE OF j
+  FOR UPDATE OF j SKIP LOCKED
 ), released AS (
   UPDATE {schema}.oban_jobs AS j
   SET
