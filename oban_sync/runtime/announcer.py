@@ -34,7 +34,7 @@ class Announcer:
     def reset(self) -> None:
         """Forget all calls: in a process that was just forked, their threads do not exist."""
         self._lock = threads.Lock()
-        self._under_way = 0  # this and what follows: under _lock
+        self._under_way: weakref.WeakSet[Call] = weakref.WeakSet()  # this and what follows: under _lock
         self._unannounced: set[str] = set()
         self._sending = False
 
@@ -42,16 +42,16 @@ class Announcer:
         """Give the place of one call, to be entered with `with`."""
         return Call(self)
 
-    def begin(self) -> bool:
-        """Count a call in, and say whether others are under way."""
+    def begin(self, call: Call) -> bool:
+        """Take a call in, and say whether others are under way."""
         with self._lock:
-            self._under_way += 1
-            return self._under_way > 1
+            self._under_way.add(call)
+            return len(self._under_way) > 1
 
-    def end(self, queues: Iterable[str] = (), send: Send | None = None) -> None:
-        """Count a call out, and announce its queues or leave that to another."""
+    def end(self, call: Call, queues: Iterable[str] = (), send: Send | None = None) -> None:
+        """Let a call go, and announce its queues or leave that to another; a second time does nothing."""
         with self._lock:
-            self._under_way -= 1
+            self._under_way.discard(call)
             self._unannounced.update(queues)
             if self._sending or send is None or not self._unannounced:
                 return
@@ -62,6 +62,11 @@ class Announcer:
                 send(batch)
             except Exception as error:  # the jobs are stored
                 threads.report(logger, f"could not notify {', '.join(batch)}, whose nodes will poll", error)
+            except BaseException:  # a timeout that struck the thread, or Ctrl-C: the next call announces them
+                with self._lock:
+                    self._unannounced.update(batch)
+                    self._sending = False
+                raise
             with self._lock:
                 batch = [] if self._under_way else self._taken()
                 self._sending = bool(batch)
@@ -72,32 +77,32 @@ class Announcer:
 
 
 class Call:
-    """One call that stores jobs.
+    """One call that stores jobs. One that is struck before it can end is forgotten with this object.
 
     Attributes:
         quiet: Whether its INSERT should not notify.
     """
 
-    __slots__ = ("_announcer", "_ended", "quiet")
+    __slots__ = ("__weakref__", "_announcer", "_ended", "quiet")
 
     def __init__(self, announcer: Announcer) -> None:
         self._announcer = announcer
         self._ended = False
 
     def __enter__(self) -> Self:
-        self.quiet = self._announcer.begin()
+        self.quiet = self._announcer.begin(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if not self._ended:
-            self._announcer.end()
+            self._announcer.end(self)
 
     def stored(self, queues: Iterable[str], send: Send) -> None:
         """Take in that jobs of these queues were inserted quietly; `send` notifies where it is this call's turn."""
+        self._announcer.end(self, queues, send)
         self._ended = True
-        self._announcer.end(queues, send)
 
 
 def _after_fork() -> None:

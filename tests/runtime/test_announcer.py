@@ -57,6 +57,27 @@ def test_a_failed_call_is_not_waited_for(caplog: pytest.LogCaptureFixture) -> No
     assert "could not notify a, whose nodes will poll" in caplog.text
 
 
+def test_who_is_struck_while_it_notifies_leaves_that_to_the_next() -> None:
+    announcer, sent = Announcer(), []
+
+    def struck(queues: list[str]) -> None:
+        raise KeyboardInterrupt
+
+    with announcer.call(), announcer.call() as second:
+        with pytest.raises(KeyboardInterrupt):
+            second.stored(["a"], struck)
+        with announcer.call() as third:
+            third.stored(["b"], sent.append)
+    assert sent == [["a", "b"]]
+
+
+def test_a_call_that_was_struck_before_it_could_end_counts_no_more() -> None:
+    announcer = Announcer()
+    announcer.begin(announcer.call())  # as where the with that it was made for was never entered
+    with announcer.call() as call:
+        assert not call.quiet
+
+
 def test_a_forked_child_begins_anew() -> None:
     announcer = Announcer()
     with announcer.call():
