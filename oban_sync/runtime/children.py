@@ -26,6 +26,7 @@ import signal
 import socket
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -35,6 +36,8 @@ from oban_sync.runtime import threads
 from oban_sync.runtime.wire import Wire
 
 Message = dict[str, Any]
+
+_living: weakref.WeakSet[Child] = weakref.WeakSet()
 
 PROGRAM = """
 import sys
@@ -69,6 +72,7 @@ class Child:
             os.close(reader)
         self._killed = False  # set once, by who kills it
         self._wire = Wire(ours)
+        _living.add(self)
         self._wire.send(setup)
 
     def tell(self, message: Message) -> None:
@@ -97,6 +101,7 @@ class Child:
 
     def close(self) -> None:
         """Let it end, or end it."""
+        _living.discard(self)
         self._wire.close()
         os.close(self._lifeline)
         try:
@@ -104,6 +109,11 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def forget(self) -> None:
+        """Close, in a process that was just forked, what the child knows its parent by."""
+        self._wire.forget()
+        os.close(self._lifeline)
 
 
 class Children:
@@ -186,6 +196,16 @@ class Children:
             leaving = self._leaving
         if leaving:
             self._left.wait()
+
+
+def _after_fork() -> None:
+    """Forget the children of a process in a fork of it, which may live on and would keep them from ending."""
+    for child in list(_living):
+        child.forget()
+    _living.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _shown(code: int) -> str:

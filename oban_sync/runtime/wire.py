@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import Any
 
@@ -33,6 +34,10 @@ class Wire:
         except OSError:
             return None
         return orjson.loads(line) if line.endswith(b"\n") else None
+
+    def forget(self) -> None:
+        """Close this end in a process that was forked, where a lock of it may be held by a thread that is not there."""
+        os.close(self._end.detach())
 
     def close(self) -> None:
         """Be gone."""

@@ -242,3 +242,18 @@ def test_an_unknown_isolation_is_refused() -> None:
         @worker(name="isolated.Odd", isolation="yes")
         class Odd:
             def process(self, job: Job) -> None: ...
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_of_the_node_does_not_keep_its_children_alive(server: Oban, ended: Any) -> None:
+    ended(do("record"))
+    assert server._service is not None
+    (child,) = server._service._children._idle
+    files = [child._lifeline, child._wire._end.fileno()]
+    fork = os.fork()
+    if not fork:
+        still = [file for file in files if Path(f"/proc/self/fd/{file}").exists()]
+        os._exit(len(still))
+    assert os.waitstatus_to_exitcode(os.waitpid(fork, 0)[1]) == 0
+    assert [file for file in files if Path(f"/proc/self/fd/{file}").exists()] == files
+    assert ended(do("record"))["state"] == "completed"
