@@ -23,7 +23,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def is_ready(job: Job) -> bool:
     """Say whether a job is to run now, for the first time, and has no tags: most that are enqueued one by one."""
     plain = job.scheduled_at is None and job.inserted_at is None and not job.tags and not job.attempt
-    return plain and job.state == JobState.AVAILABLE
+    exact = type(job.priority) is type(job.max_attempts) is int  # no Enum, whose text is its name
+    return plain and exact and job.state == JobState.AVAILABLE
 
 
 def ready(job: Job, *, max_bytes: int, quiet: bool) -> tuple[str, ...]:
@@ -115,7 +116,8 @@ def copied(job: Job, id: int, now: int, *, max_bytes: int) -> bytes:
         decisions = (meta, tuple(job.tags), *decided(job, 0, now)[1:])
     else:
         decisions = ("{}", (), job.state, now, now)
-    rest = _rest(job.priority, job.max_attempts, job.attempt, *decisions)
+    # int() of an Enum is its number. Its text is not, and would be kept for all jobs of an equal number.
+    rest = _rest(int(job.priority), int(job.max_attempts), int(job.attempt), *decisions)
     return b"%d\t%b\t%b\t%b\n" % (id, _names(job.worker, job.queue), args, rest)
 
 

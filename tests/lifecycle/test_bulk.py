@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import Any
 
 import psycopg
@@ -126,3 +127,15 @@ def test_missing_tables_are_told(empty_dsn: str) -> None:
     with pytest.raises(SchemaMissing, match="oban-sync install"):
         client.enqueue_many(filled([]))
     client.stop()
+
+
+class Urgency(int, Enum):
+    HIGH = 1
+
+
+@pytest.mark.parametrize("count", [1, 2, bulk.FEWEST])
+def test_an_enum_that_is_a_number_is_stored_as_one(oban: Oban, count: int, db: psycopg.Connection[Any]) -> None:
+    oban.enqueue_many(Job("w", priority=Urgency.HIGH, max_attempts=Urgency.HIGH) for _ in range(count))
+    oban.enqueue_many(Job("w", priority=1, max_attempts=1) for _ in range(count))
+    found = db.execute("SELECT priority, max_attempts, count(*) FROM oban_jobs GROUP BY 1, 2").fetchall()
+    assert found == [(1, 1, 2 * count)]
