@@ -89,14 +89,19 @@ class Queue:
         self.begun = 0  # rows that a thread has begun; written under _lock
         self.quorum = 1  # written by who is woken
 
-    def put(self, rows: Iterable[Row], lease: int | None) -> None:
+    def put(self, rows: Iterable[Row], lease: int) -> None:
         """Take rows in hand, to be begun while the lease is the one under which they were fetched.
 
-        Threads that run go on with them; `employ` has more do so.
+        Threads that run go on with them; `employ` has more do so. Where others are ready under another lease, none is
+        begun: one of the two leases has lapsed.
+
+        Args:
+            rows: What was fetched.
+            lease: When; -1: under a lease that never holds.
         """
         with self._lock:
+            self._lease = lease if not self._ready or lease == self._lease else -1
             self._ready.extend(rows)
-            self._lease = lease
 
     def employ(self, most: int | None = None) -> None:
         """Have at most so many threads run what is ready; None: as many as there may be."""

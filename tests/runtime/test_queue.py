@@ -120,6 +120,21 @@ def test_rows_wait_while_the_system_gives_no_threads(monkeypatch: pytest.MonkeyP
     queue.close()
 
 
+def test_rows_of_two_leases_are_not_begun() -> None:
+    """One of the two has lapsed, and so may others have the jobs that were fetched under it."""
+    leases = [1]
+    house = House(lambda: leases[0], lambda *_: nullcontext(), Watch("test"), Place("default", "n", "o"))
+    queue = Queue("test-queue", 1, lambda row, _: Outcome(row[0], 1, "completed"), lambda: None, house)
+    queue.put(rows(1), 1)
+    leases[0] = 2
+    queue.put(rows(1, 10), 2)
+    assert queue.stale()
+    assert len(queue.give_back()) == 2
+    queue.put(rows(1, 20), 2)
+    assert not queue.stale()
+    queue.close()
+
+
 def test_what_is_not_begun_can_be_given_back() -> None:
     release, began = threading.Event(), threading.Event()
 
