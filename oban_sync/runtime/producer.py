@@ -33,6 +33,8 @@ RETRY_SECONDS = (0.05, 1.0)
 """First and longest pause after an error of the database."""
 RECONCILE_SECONDS = 30.0
 """Pause between two looks at whether we hold jobs without knowing; an error of the database is a reason for one too."""
+LOCKED_SECONDS = 1.0
+"""The same while jobs could not go back, since others hold their rows."""
 GATHER_SECONDS = 0.005
 """Longest time that the end of a short run waits for others, while there are more jobs to run."""
 STALL_SECONDS = 0.5
@@ -94,7 +96,8 @@ class Producer:
         self._asked: deque[int] = deque()  # filled by whoever cancels, emptied by the producer
         self.reported = False  # by whoever waits for its end; once more would do no harm
         self.ended = False  # this and what follows: the producer thread only
-        self._stopping, self._unsettled = False, True
+        self._stopping, self._unsettled, self._unnoted = False, True, False
+        self._kept_paused = False  # whether the queue was, when this was looked up last, to be paused where it starts
         self._hungry, self._notified = True, False
         self.ends = Ends(link, statements, place.owner, place.queue, delayed)
         self._resting = False  # whether rows are ready for which no thread was asked yet
@@ -103,6 +106,7 @@ class Producer:
         self._failures = 0
         self._pace, self._alone, self._search, self._herd = Pace(options.prefetch), Alone(), search.Search(), Herd()
         self._reconcile_at = clock.monotonic() + RECONCILE_SECONDS
+        self._left = 0  # jobs that could not go back yet
         self.queue = Queue(name, options.limit, partial(run, place=place), self._ended, house)
         self.thread = threads.spawn(f"{name}-producer", self._work)
 
@@ -152,11 +156,14 @@ class Producer:
         """Say how many more jobs it could begin now."""
         return 0 if self.paused or self._stopping else self.limit - self.queue.in_hand()
 
-    def hand_back(self, link: Link) -> list[Unfinished]:
-        """Give the jobs that still run to other nodes, although their threads go on: the process must end now."""
+    def hand_back(self, link: Link) -> tuple[list[Unfinished], int]:
+        """Give the jobs that still run to other nodes, although their threads go on: the process must end now.
+
+        Returns:
+            These jobs, and how many of them went back.
+        """
         unfinished = self.queue.running()
-        rescue.release(link, self._statements, self.place.owner, unfinished)
-        return unfinished
+        return unfinished, rescue.release(link, self._statements, self.place.owner, unfinished)
 
     def _ended(self) -> None:
         if not self._rung:
@@ -188,7 +195,7 @@ class Producer:
 
     def _done(self) -> bool:
         """Say whether a stop has nothing left to do: no job in hand, no end unwritten, nothing to reconcile."""
-        unwritten = len(self.ends) > 0 or self._reconcile_at == 0.0
+        unwritten = len(self.ends) > 0 or self._left > 0 or self._reconcile_at == 0.0
         return self._stopping and not unwritten and self.queue.in_hand() == 0
 
     def _patience(self) -> float:
@@ -210,6 +217,7 @@ class Producer:
             self._look_at = self._look_at or clock.monotonic() + self._herd.delay(random())  # noqa: S311 - no secret
         elif message in (Message.RESUME, Message.SCALE):
             self._hungry = True
+            self._unnoted = self._unnoted or message is Message.RESUME
             self.queue.resize(self.limit)
         elif message in (Message.SEARCH, Message.RECHECK):
             self._hungry = True
@@ -218,6 +226,7 @@ class Producer:
                 self._unsettled, self._reconcile_at = True, 0.0
         else:
             self._stopping = self._stopping or message is Message.STOP
+            self._unnoted = self._unnoted or message is Message.PAUSE
             self._give_back()
 
     def _maybe_give_back(self) -> None:
@@ -233,11 +242,14 @@ class Producer:
         unbegun = self.queue.give_back()
         self._search.hurry()
         try:
-            rescue.release(self._link, self._statements, self.place.owner, unbegun)
+            if rescue.release(self._link, self._statements, self.place.owner, unbegun) < len(unbegun):
+                self._reconcile_at = 0.0
         except Exception as error:
             self._failed(error)
 
     def _guarded_exchange(self) -> None:
+        if self._unsettled or self._unnoted or self.ends.kept():
+            self._employ()  # what is asked before the next fetch may have to wait for a lock
         try:
             self._maybe_settle()
             self._exchange()
@@ -248,13 +260,17 @@ class Producer:
             self._failed(error)
 
     def _maybe_settle(self) -> None:
-        """Find out, before the first fetch, whether the queue was paused for longer than a process lives."""
-        if self._unsettled:
-            kept = queues.is_kept_paused(self._link, self._statements, self.place.queue)
-            if kept and not self.paused:
-                self.pause()
-                self._changed(self)
-            self._unsettled = False
+        """Follow a pause that outlives processes, before the first fetch, and where its begin or end was not heard.
+
+        What was heard counts for more: a node that was resumed by itself runs on.
+        """
+        if not (self._unsettled or self._unnoted):
+            return
+        kept = queues.is_kept_paused(self._link, self._statements, self.place.queue)
+        if self._unsettled and kept != self._kept_paused and kept != self.paused:
+            (self.pause if kept else self.resume)()
+            self._changed(self)
+        self._kept_paused, self._unsettled, self._unnoted = kept, False, False
 
     def _maybe_cancel(self) -> None:
         """Ask jobs again that were not here when they were asked to stop; no fetch is on its way now."""
@@ -281,10 +297,10 @@ class Producer:
         self._take()
         self.ends.write_kept()
         free, demand = self._demand()
-        if not (demand or self._gathering()):
-            self.ends.write()
         if not demand:
             self._employ()
+            if not self._gathering():
+                self.ends.write()
             return
         self._gather_until = 0.0
         after, lease = self._search.after(clock.monotonic()), self._lease()
@@ -296,7 +312,7 @@ class Producer:
             self._pace.stall()  # mostly last attempts, which are not held ready
         self._fetched_at = clock.monotonic()
         self._learn(rows, found < demand, whole=after is None)
-        self.queue.put(fetch.ordered(rows), -1 if self.paused else lease)
+        self.queue.put(fetch.ordered(rows), -1 if self.paused or lease is None else lease)
         self._resting = True
         self._alone.rest()
         if not self._demand()[1]:
@@ -350,8 +366,9 @@ class Producer:
     def _maybe_reconcile(self) -> None:
         """Give back jobs of a fetch whose answer was lost; only this thread fetches, so nobody else may know them."""
         if clock.monotonic() >= self._reconcile_at:
-            rescue.reconcile(self._link, self._statements, self.place.owner, self._known, self.cancel)
-            self._reconcile_at = clock.monotonic() + RECONCILE_SECONDS
+            place = self.place
+            self._left = rescue.reconcile(self._link, self._statements, place.owner, self._known, self.cancel)
+            self._reconcile_at = clock.monotonic() + (LOCKED_SECONDS if self._left else RECONCILE_SECONDS)
 
     def _known(self) -> set[tuple[int, int]]:
         return self.queue.holds() | {(outcome.id, outcome.attempt) for outcome in self.ends}

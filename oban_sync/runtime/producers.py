@@ -67,7 +67,7 @@ class Producers(Mapping[str, Producer]):
         self._heartbeat, self._build, self._new_owner = heartbeat, build, new_owner
         self._lock = threads.Lock()
         self._stopping: dict[Producer, float] = {}  # with when they were stopped; this and what follows: under _lock
-        self._closed = False
+        self._closed, self._serves = False, bool(owners)
         self._running = {
             queue: build(queue, owner, options, self._changed) for owner, (queue, options) in owners.items()
         }
@@ -95,13 +95,13 @@ class Producers(Mapping[str, Producer]):
             return [*self._running.values(), *self._stopping]
 
     def start(self, queue: str, options: QueueConfig) -> None:
-        """Run a queue, as a new owner; one that runs is left as it is."""
+        """Run a queue, as a new owner; one that runs is left as it is, and a node that began with none runs none."""
         with self._lock:
-            if self._closed or queue in self._running:
+            if self._closed or not self._serves or queue in self._running:
                 return
             producer = self._build(queue, self._new_owner(), options, self._changed)
             self._running = {**self._running, queue: producer}
-        self._heartbeat.add(producer.place.owner, described(producer), producer.look)
+            self._heartbeat.add(producer.place.owner, described(producer), producer.look)  # before any stop forgets it
 
     def stop(self, queue: str) -> Producer | None:
         """Have a queue fetch nothing more and end with its last job; give it, if it ran."""

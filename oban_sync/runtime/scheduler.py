@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 
 from oban_sync import clock
-from oban_sync.errors import DatabaseUnavailable
+from oban_sync.errors import DatabaseRefused, DatabaseUnavailable
 from oban_sync.lifecycle import health, queues, rescue, stage
 from oban_sync.runtime import threads
 from oban_sync.runtime.duties import Duty
@@ -173,7 +173,7 @@ class Scheduler:
             return
         try:
             queues.let_resume(self._link, self._statements, *lifted, ago=clock.monotonic() - self._lifted_at)
-        except DatabaseUnavailable:
+        except (DatabaseUnavailable, DatabaseRefused):
             self._lifted, self._lifting.due = lifted, clock.monotonic() + RETRY_SECONDS
             raise
 

@@ -327,6 +327,51 @@ def test_a_durable_pause_ends_although_the_connection_broke_meanwhile(
     eventually(lambda: kept(db) == [])
 
 
+def test_a_durable_pause_ends_although_its_row_was_locked(
+    here: Oban, db: psycopg.Connection, dsn: str, eventually: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler, "RETRY_SECONDS", 0.05)
+    here.pause_queue("a", durable=True)
+    waiting = """
+        SELECT FROM pg_stat_activity WHERE application_name = 'oban_sync:here:scheduler'
+        AND datname = current_database() AND wait_event_type = 'Lock'
+    """
+    with psycopg.connect(dsn) as other:
+        other.execute("SELECT FROM oban_sync_queues FOR UPDATE")
+        send(db, {"action": "resume", "queue": "a", "ident": "any"})
+        eventually(lambda: db.execute(waiting).fetchone() is not None)
+        eventually(lambda: db.execute(waiting).fetchone() is None)  # PostgreSQL refused it
+    eventually(lambda: kept(db) == [])
+
+
+def recheck(oban: Oban) -> None:
+    """Have the queues look for what they may not have heard, as after a time without a connection that listens."""
+    assert oban._service is not None
+    oban._service.producers.recheck()
+
+
+def test_a_queue_that_was_resumed_on_one_node_runs_on_after_a_time_without_notifications(
+    here: Oban, events: Events
+) -> None:
+    here.pause_queue("a", durable=True)
+    here.resume_queue("a", node="here")
+    recheck(here)
+    here.enqueue(Note.new(queue="a"))
+    events.wait(1, "job.stop")
+    assert paused(here) == {"a": False, "b": False}
+
+
+def test_the_begin_and_the_end_of_a_durable_pause_are_found_that_were_not_heard(
+    here: Oban, db: psycopg.Connection, eventually: Callable[..., Any]
+) -> None:
+    db.execute("INSERT INTO oban_sync_queues (queue, paused_at) VALUES ('a', now())")
+    recheck(here)
+    eventually(lambda: paused(here) == {"a": True, "b": False} and rows(db)["here", "a"] == (2, True))
+    db.execute("DELETE FROM oban_sync_queues")
+    recheck(here)
+    eventually(lambda: paused(here) == {"a": False, "b": False} and rows(db)["here", "a"] == (2, False))
+
+
 def test_queues_run_where_the_table_of_durable_pauses_is_not_installed(
     dsn: str, db: psycopg.Connection, events: Events
 ) -> None:
@@ -582,3 +627,10 @@ def test_a_cancel_whose_signal_is_lost_is_found_by_the_row(
 def test_an_argument_that_cannot_work_is_refused(oban: Oban, call: Callable[[Oban], Any]) -> None:
     with pytest.raises(ConfigError, match="expected"):
         call(oban)
+
+
+def test_a_node_that_runs_no_queues_starts_none(dsn: str, here: Oban, eventually: Callable[..., Any]) -> None:
+    with Oban(dsn=dsn, node="web", name="web", leadership=True) as web:
+        web.start_queue(queue="c", limit=1)
+        eventually(lambda: here.check_queue("c") is not None)
+        assert web.check_all_queues() == []
