@@ -10,6 +10,7 @@ import time
 from datetime import UTC, datetime
 from typing import ClassVar
 
+from redis.exceptions import ResponseError
 from rq import Queue, SimpleWorker
 from rq.worker_pool import WorkerPool
 
@@ -66,7 +67,7 @@ class RQ(RedisQueue):
     def start(self, slots: int, mode: str, lane: LaneArgs) -> None:  # noqa: ARG002 - one way for all modes
         Running.lane = SharedLane(lane)
         os.register_at_fork(after_in_child=end_with_parent)
-        held = self.redis.exists(self._queue.key) and self.redis.rename(self._queue.key, HELD)
+        held = self._hold()
         self._pool = WorkerPool([self._queue], self.redis, num_workers=slots, worker_class=SimpleWorker)
         self._pool.start_workers(burst=False, logging_level="WARNING")
         self._await_workers()
@@ -77,6 +78,13 @@ class RQ(RedisQueue):
         self._pool.stop_workers()
         for worker in self._pool.worker_dict.values():
             worker.process.join()
+
+    def _hold(self) -> bool:
+        """Take the jobs out of the queue; False: there are none, or the process beside this one has just done so."""
+        try:
+            return bool(self.redis.rename(self._queue.key, HELD))
+        except ResponseError:
+            return False
 
     def _await_workers(self) -> None:
         deadline = time.monotonic() + READY_SECONDS
