@@ -127,7 +127,7 @@ def _enqueue(link: Link, statements: Statements, due: list[_Due], rules: Rules, 
         claimed = {row[0] for row in handle.execute(statements["claim_crons"], {"crons": orjson.dumps(crons).decode()})}
         ours = [each for each in due if each.entry.name in claimed]
         done = _done(handle, statements, ours, term)
-        jobs = [job for each in ours for job in _jobs(each, done)]
+        jobs = [job for each in ours for job in _jobs(each, done, rules.max_bytes)]
         return enqueue.enqueue(jobs, handle, statements, max_bytes=rules.max_bytes) if jobs else []
 
 
@@ -142,16 +142,19 @@ def _done(handle: Handle, statements: Statements, due: list[_Due], term: Term) -
     return set(handle.execute(statements["select_cron_ticks"], {"since": since, "names": names}))
 
 
-def _jobs(due: _Due, done: set[tuple[str, str]]) -> list[Job]:
+def _jobs(due: _Due, done: set[tuple[str, str]], max_bytes: int) -> list[Job]:
+    """Make the jobs of a schedule; none where one of them cannot be stored, since they all go in together."""
     name, at_start = due.entry.name, due.entry.cron.at_start
     if at_start and name in {found for found, _ in done}:
         return []  # another leader has just done it
     ticks = [tick for tick in due.ticks if (name, tick.isoformat()) not in done]
     try:
-        return [_job(due.entry, tick) for tick in ticks]
+        jobs = enqueue.checked(_job(due.entry, tick) for tick in ticks)
+        enqueue.encode(jobs, max_bytes=max_bytes, quiet=False)
     except Exception:
         logger.exception("periodic job %s could not be made and is left out", due.entry.worker)
         return []
+    return jobs
 
 
 def _job(entry: Periodic, tick: datetime) -> Job:

@@ -5,6 +5,7 @@ Time is a parameter here: the minutes of a day go by as fast as the database ans
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -262,6 +263,27 @@ def test_a_job_that_cannot_be_made_hinders_no_other(
     remembered(NOON - MINUTE, broken, sound)
     assert run(NOON, broken, sound) == ["12:00"]
     assert "periodic job cron.broken could not be made and is left out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda: Job("cron.broken", args={"path": Path("a.csv")}),
+        lambda: Job("cron.broken", meta={"limit": math.inf}),
+        lambda: Job("cron.broken", args={"text": "x" * 2000}),
+        lambda: Job("cron.broken", state="completed"),
+        partial(lambda job: job, Job("cron.broken")),
+    ],
+    ids=["args", "meta", "size", "state", "the same twice"],
+)
+def test_a_job_that_cannot_be_stored_hinders_no_other(
+    run: Any, remembered: Any, caplog: pytest.LogCaptureFixture, broken: Callable[[], Job]
+) -> None:
+    entries = entry(name="cron.broken", new=broken), entry()
+    remembered(NOON - 2 * MINUTE, *entries)
+    assert run(NOON, *entries, rules=Rules(catch_up="all", max_bytes=1000)) == ["11:59", "12:00"]
+    assert caplog.text.count("periodic job cron.broken could not be made and is left out") == 1
+    assert run(NOON, *entries) == []
 
 
 # Declarations --------------------------------------------------------------------------------------------------------
