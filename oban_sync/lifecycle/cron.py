@@ -128,7 +128,13 @@ def _enqueue(link: Link, statements: Statements, due: list[_Due], rules: Rules, 
         ours = [each for each in due if each.entry.name in claimed]
         done = _done(handle, statements, ours, term)
         jobs = [job for each in ours for job in _jobs(each, done, rules.max_bytes)]
-        return enqueue.enqueue(jobs, handle, statements, max_bytes=rules.max_bytes) if jobs else []
+        return _store(jobs, handle, statements, rules.max_bytes) if jobs else []
+
+
+def _store(jobs: list[Job], handle: Handle, statements: Statements, max_bytes: int) -> list[Job]:
+    """Store jobs, with the events of any other enqueue: at the first, a handler may write into their meta."""
+    with telemetry.span("oban_sync.enqueue", {"jobs": jobs}):
+        return enqueue.enqueue(jobs, handle, statements, max_bytes=max_bytes)
 
 
 def _done(handle: Handle, statements: Statements, due: list[_Due], term: Term) -> set[tuple[str, str]]:

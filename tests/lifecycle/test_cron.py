@@ -113,6 +113,29 @@ def test_an_evaluation_says_for_which_minute_it_was(run: Any, remembered: Any) -
     assert (meta["cron_at"], meta["enqueued_count"]) == ("2026-05-05T12:00:00+00:00", 1)
 
 
+def test_periodic_jobs_have_the_events_of_an_enqueue_which_may_add_to_their_meta(
+    run: Any, remembered: Any, rows: Callable[..., Any]
+) -> None:
+    entries = entry(), entry(name="cron.broken", new=lambda: Job("")), entry(name="cron.Other")
+    remembered(NOON - MINUTE, *entries)
+    seen: list[tuple[str, list[tuple[str, bool]]]] = []
+
+    def handle(event: str, meta: dict[str, Any]) -> None:
+        seen.append((event.rpartition(".")[2], [(made.worker, made.id is None) for made in meta["jobs"]]))
+        for made in meta["jobs"] if event.endswith("start") else ():
+            made.meta = {**made.meta, "traceparent": "00-1"}
+
+    telemetry.attach("enqueues", telemetry.ENQUEUE_EVENTS, handle)
+    try:
+        assert run(NOON, *entries) == ["12:00", "12:00"]
+        assert run(NOON, *entries) == []
+    finally:
+        telemetry.detach("enqueues")
+    workers = ("cron.Note", "cron.Other")
+    assert seen == [("start", [(name, True) for name in workers]), ("stop", [(name, False) for name in workers])]
+    assert rows("worker, meta ->> 'traceparent'") == [(name, "00-1") for name in workers]
+
+
 def test_a_start_of_the_cluster_is_enqueued_once(run: Any, db: psycopg.Connection) -> None:
     first = entry("@reboot", "cron.First")
     boot = Term(NOON, boot=True)
