@@ -16,10 +16,12 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from typing import Any, ClassVar, Literal, NewType, Protocol, get_args, get_origin, get_type_hints
 from uuid import UUID
 
-from oban_sync import codec
+from oban_sync import codec, durations
+from oban_sync.durations import Durations
 from oban_sync.errors import ArgsError, WorkerError
 
 
@@ -44,7 +46,7 @@ Args = Mapping[str, Any] | _Dataclass | _Attrs | _Struct | _Model
 
 _RICH = (date, time, timedelta, UUID, Decimal, Enum, tuple, set, frozenset, bytes, bytearray)
 _MARKS = ("__dataclass_fields__", "__attrs_attrs__", "__struct_fields__", "__pydantic_fields__")
-_KEPT = (datetime,)  # left to our own codec, which writes them in UTC
+_KEPT = (datetime, timedelta)  # left to our own codec, which writes them in UTC, and in seconds
 _EXPECTED = re.compile(r"Expected `(.*)`, got `(.*)`")
 _PLACE = re.compile(r" - at `(?:key` in `)?\$(.*)`$")
 _WRITTEN = "nothing was written"
@@ -88,8 +90,10 @@ def dump(kind: Any, value: Any, what: str) -> tuple[Any, Any]:
     """
     import msgspec
 
+    places = _durations(kind)
+    kept = _KEPT if places is None or places.plain else _KEPT[:1]
     try:
-        plain = msgspec.to_builtins(value, builtin_types=_KEPT, str_keys=True, enc_hook=_encoded)
+        plain = msgspec.to_builtins(value, builtin_types=kept, str_keys=True, enc_hook=_encoded)
     except (TypeError, ValueError, RecursionError) as error:
         raise ArgsError(f"expected {what} to be {_name(kind)}, got: {error}; {_WRITTEN}") from None
     root, _, key = what.partition(".")
@@ -106,8 +110,10 @@ def load(kind: Any, stored: Any, what: str, *, then: str = _RUN) -> Any:
     """
     import msgspec
 
+    places = _durations(kind)
+    found = stored if places is None else places.rebuilt(stored)
     try:
-        return msgspec.convert(stored, kind, str_keys=True, dec_hook=_decoded)
+        return msgspec.convert(found, kind, str_keys=True, dec_hook=_decoded)
     except msgspec.ValidationError as error:
         raise ArgsError(f"{_told(str(error), kind, what)}; {then}") from None
 
@@ -196,6 +202,16 @@ def is_rich(kind: Any) -> bool:
     if origin is not None:
         return is_rich(origin) or any(is_rich(part) for part in get_args(kind))
     return isinstance(kind, type) and (issubclass(kind, _RICH) or any(hasattr(kind, mark) for mark in _MARKS))
+
+
+def _durations(kind: Any) -> Durations | None:
+    try:
+        return _known_durations(kind)
+    except TypeError:  # an annotation that has no hash
+        return durations.find(kind)
+
+
+_known_durations = lru_cache(maxsize=1024)(durations.find)
 
 
 def _resolved(annotation: Any, known: Mapping[str, Any], scope: Mapping[str, Any]) -> Any:

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NewType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, NewType, TypedDict
 from uuid import UUID
 
 import attrs
@@ -121,6 +121,98 @@ def test_a_parameter_comes_back_as_what_it_was(name: str, oban: Oban) -> None:
     testing.drain_queue()
     assert seen == [(value, 2)]
     assert type(seen[0][0]) is type(value)
+
+
+WAIT = timedelta(minutes=5, microseconds=1)
+
+
+@dataclass
+class Step:
+    wait: timedelta | None
+    ratio: float = 300.0
+    then: list[Step] = field(default_factory=list)
+
+
+@attrs.define
+class Pause:
+    wait: timedelta
+
+
+class Late(msgspec.Struct, rename="camel", tag=True):
+    late_by: timedelta
+
+
+class Early(msgspec.Struct, tag=True):
+    by: float
+
+
+class Flat(msgspec.Struct, array_like=True, tag="flat"):
+    name: str
+    wait: timedelta
+    more: int = 1
+
+
+class Span(NamedTuple):
+    number: int
+    wait: timedelta
+
+
+class Told(TypedDict):
+    wait: timedelta
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "stored"),
+    [
+        (timedelta, WAIT, 300.000001),
+        (timedelta | None, WAIT, 300.000001),
+        (Annotated[timedelta, msgspec.Meta(description="wait", extra={"a": []})], WAIT, 300.000001),
+        (list[timedelta], [WAIT, -WAIT], [300.000001, -300.000001]),
+        (dict[str, timedelta], {"a": WAIT}, {"a": 300.000001}),
+        (tuple[int, timedelta], (7, WAIT), [7, 300.000001]),
+        (tuple[timedelta, ...], (WAIT,), [300.000001]),
+        (set[timedelta], {WAIT}, [300.000001]),
+        (Step, Step(WAIT, then=[Step(None)]), None),
+        (Step, Step(None, then=[Step(WAIT, 1.0, [Step(WAIT)])]), None),
+        (Pause, Pause(WAIT), {"wait": 300.000001}),
+        (Late | Early, Late(WAIT), {"type": "Late", "lateBy": 300.000001}),
+        (Late | Early | None, Early(300.5), {"type": "Early", "by": 300.5}),
+        (Late, Late(WAIT), {"type": "Late", "lateBy": 300.000001}),
+        (Flat, Flat("a", WAIT), ["flat", "a", 300.000001, 1]),
+        (Span, Span(7, WAIT), [7, 300.000001]),
+        (Told, {"wait": WAIT}, {"wait": 300.000001}),
+        (int | timedelta, WAIT, "PT300.000001S"),
+        (int | timedelta, 300, 300),
+        (dict[timedelta, int], {WAIT: 1}, {"PT300.000001S": 1}),
+    ],
+    ids=str,
+)
+def test_a_timedelta_is_stored_as_its_seconds(kind: Any, value: Any, stored: Any) -> None:
+    found, rebuilt = typed.dump(kind, value, "args.wait")
+    assert (rebuilt, type(rebuilt)) == (value, type(value))
+    assert stored in (None, found)
+    assert "PT" not in str(found) or stored is not None
+    assert typed.load(kind, found, "args.wait") == value
+
+
+def test_a_timedelta_is_rebuilt_from_text_and_from_a_whole_number() -> None:
+    for stored in ({"wait": "PT5M"}, {"wait": 300}, {"wait": 300.0}):
+        assert typed.load(Step, stored, "args") == Step(timedelta(minutes=5))
+    for wrong in (True, 1e300, [300], {"a": 1}):
+        with pytest.raises(ArgsError, match=r"expected args\.wait to be duration \| null, got "):
+            typed.load(Step, {"wait": wrong}, "args")
+    for wrong in (None, 7, [], ["flat"], ["other", "a", 1], "flat"):
+        with pytest.raises(ArgsError):
+            typed.load(Flat, wrong, "args")
+
+
+def test_a_timedelta_is_found_by_a_filter(oban: Oban) -> None:
+    @job(name="takes")
+    def take(wait: timedelta) -> None: ...
+
+    made = take.enqueue(WAIT)
+    assert made.args == {"wait": 300.000001}
+    assert [found.id for found in oban.list_jobs(args={"wait": WAIT})] == [made.id]
 
 
 @pytest.mark.parametrize("name", ["dataclass", "nested", "attrs", "msgspec", "pydantic"])
