@@ -106,11 +106,17 @@ def table(found: Overview, title: str = "", states: Sequence[str] = OPEN) -> Blo
 
 
 def _row(view: QueueView, states: Sequence[str]) -> tuple[Any, ...]:
-    off = sum(each.paused for each in view.nodes)
-    some = f"{off} of {len(view.nodes)}" if off else "no"
-    paused = "durably" if view.durable else "yes" if view.paused else some
     waits = None if view.wait_seconds is None else f"{view.wait_seconds:.1f} s"
-    return view.queue, len(view.nodes), view.limit, paused, *(counted(view, state) for state in states), waits
+    return view.queue, len(view.nodes), view.limit, _paused(view), *(counted(view, state) for state in states), waits
+
+
+def _paused(view: QueueView) -> str:
+    """Write where a queue is paused; a node that was resumed by itself fetches despite a durable pause."""
+    if view.paused:
+        return "durably" if view.durable else "yes"
+    off = sum(each.paused for each in view.nodes)
+    some = f"{off} of {len(view.nodes)}"
+    return f"durably, {some}" if view.durable else some if off else "no"
 
 
 def counted(view: Overview | QueueView, state: str) -> str:

@@ -185,7 +185,7 @@ def _stopped(job: Job, here: Sequence[NodeQueue], durable: bool) -> Iterator[Fin
         says = f"no node runs queue {job.queue}" + (f": {', '.join(silent)} fell silent" if silent else "")
         advice = f"start one: oban-sync start --queues {job.queue}:10 --import ..., or move the job by update_job"
         yield Finding("no_node", "wrong", says, advice, {"queue": job.queue, "silent": silent})
-    if durable or (living and all(each.paused for each in living)):
+    if (durable or living) and all(each.paused for each in living):
         where = "wherever it starts" if durable else f"on {several(len(living), 'node')}: every one that runs it"
         yield Finding(
             "paused",

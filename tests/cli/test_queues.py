@@ -94,6 +94,10 @@ def test_a_pause_on_some_nodes_is_told_from_one_on_all(dsn: str, db: Connection)
             (f'{{"local_limit": 3, "paused": {paused}}}',),
         )
     assert "mail   2      6      1 of 2" in ran(dsn, "queues", "list").stdout
+    db.execute("INSERT INTO oban_sync_queues (queue) VALUES ('mail')")
+    assert "mail   2      6      durably, 1 of 2  " in ran(dsn, "queues", "list").stdout
+    db.execute("UPDATE oban_producers SET meta = meta || '{\"paused\": true}'")
+    assert "mail   2      6      durably  " in ran(dsn, "queues", "list").stdout
 
 
 @pytest.mark.parametrize("rehearsed", [[], ["--dry-run"]], ids=["told", "rehearsed"])

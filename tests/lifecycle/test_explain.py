@@ -113,6 +113,19 @@ def test_a_queue_paused_wherever_it_starts(oban: Oban) -> None:
     assert reasons(oban, job)["paused"].says == "queue mail is paused wherever it starts"
 
 
+def test_a_node_that_was_resumed_by_itself_fetches_despite_a_durable_pause(
+    oban: Oban, node: Callable[..., str], db: psycopg.Connection
+) -> None:
+    job = oban.enqueue(Job("a.Worker", queue="mail"))
+    oban.pause_queue("mail", durable=True)
+    node(meta='{"local_limit": 2, "oban_sync": "1", "paused": true}')
+    node(ago=60)
+    reason = reasons(oban, job)["paused"]
+    assert (reason.says, reason.evidence["nodes"]) == ("queue mail is paused wherever it starts", ["web.1"])
+    node()
+    assert list(reasons(oban, job)) == ["next"]
+
+
 def test_jobs_that_come_first(oban: Oban, node: Callable[..., str]) -> None:
     node()
     oban.enqueue_many(Job("a.Worker", queue="mail", priority=priority) for priority in (0, 0, 5, 5))
