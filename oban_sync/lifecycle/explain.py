@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ MOST = 10_000
 """Most jobs before this one that are counted."""
 LATE_SECONDS = 5.0
 """Time after which a job that is due should have been staged or fetched, where a node does it."""
+_DATED = re.compile("[0-9]{4}-")
 
 
 class Place(NamedTuple):
@@ -113,7 +115,7 @@ def _executing(job: Job, place: Place, running: Sequence[NodeQueue]) -> Finding:
         return _orphaned(node, owner, holder, evidence)
     evidence["beat_seconds"] = holder.beat_seconds
     says = f"it runs on node {node} since {span(place.ran_seconds or 0)}"
-    if asked := _meta(job, "cancel_attempted_at"):
+    if asked := _asked_to_stop(job):
         evidence["cancel_attempted_at"] = asked
         return Finding(
             "cancelling",
@@ -123,6 +125,15 @@ def _executing(job: Job, place: Place, running: Sequence[NodeQueue]) -> Finding:
             evidence,
         )
     return Finding("running", "ok", says, f"to stop it: oban-sync jobs cancel {job.id}", evidence)
+
+
+def _asked_to_stop(job: Job) -> str | None:
+    """Give when somebody asked for the end of this run, and not of one before, as its node compares: as text."""
+    asked = _meta(job, "cancel_attempted_at")
+    if not isinstance(asked, str) or not _DATED.match(asked) or job.attempted_at is None:
+        return None
+    began = job.attempted_at.replace(tzinfo=None).isoformat()
+    return asked if asked >= (began.rstrip("0") if "." in began else began) else None
 
 
 def _orphaned(node: str | None, owner: str | None, holder: NodeQueue | None, evidence: dict[str, Any]) -> Finding:

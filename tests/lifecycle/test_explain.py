@@ -11,7 +11,7 @@ import pytest
 from oban_sync import Job, JobState, Oban
 from oban_sync.errors import JobError, JobNotFound
 from oban_sync.lifecycle.finding import Finding
-from oban_sync.store.statements import OWNER_MARK
+from oban_sync.store.statements import OWNER_MARK, Statements
 
 MINE = f"{OWNER_MARK}-0000-8000-8000-000000000001"
 
@@ -182,6 +182,27 @@ def test_a_job_that_runs_and_one_that_was_asked_to_stop(
     assert reasons(oban, job)["running"].says.startswith("it runs on node web.1 since ")
     oban.cancel_job(job)
     assert "cancel_attempted_at" in reasons(oban, job)["cancelling"].evidence
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("2026-01-31T09:00:00.49", "running"),  # of a run before
+        ("2026-01-31T09:00:00.5", "cancelling"),
+        ("2026-01-31T09:00:00.500001", "cancelling"),
+        ("soon", "running"),
+        (7, "running"),
+    ],
+)
+def test_a_wish_for_the_end_of_a_run_before_is_not_one_for_this(
+    oban: Oban, db: psycopg.Connection, node: Callable[..., str], statements: Statements, asked: object, found: str
+) -> None:
+    job, owner = oban.enqueue(Job("a.Worker", queue="mail", meta={"cancel_attempted_at": asked})), node()
+    executing(db, job, owner)
+    db.execute("UPDATE oban_jobs SET attempted_at = '2026-01-31 09:00:00.5'")
+    assert list(reasons(oban, job)) == [found]
+    ((*_, told),) = db.execute(statements["select_held_jobs"], {"owner": owner})
+    assert bool(told) == (found == "cancelling")
 
 
 @pytest.mark.parametrize(
