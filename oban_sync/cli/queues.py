@@ -146,15 +146,24 @@ def _tell(
 ) -> None:
     """Send a command, unless it is rehearsed, and say which nodes run what it is about."""
     with options.client(config, **given) as oban:
-        if not dry_run:
+        running = [each for each in oban.overview().nodes if node in (None, each.node)]
+        if node is None and not dry_run:
             act(oban)
-        running = oban.overview().nodes
-    meant = sorted({each.node for each in running if queue in (None, each.queue) and node in (None, each.node)})
+    if node is not None and not dry_run:
+        instances: Sequence[str | None] = sorted({each.instance for each in running})
+        for instance in instances or [None]:  # None: that of oban.toml, for a node that runs no queue now
+            with options.client(config, **given, name=instance) as oban:
+                act(oban)
+    meant = sorted({each.node for each in running if queue in (None, each.queue)})
     if as_json:
         output.objects([{"action": action, "dry_run": dry_run, "queue": queue or "*", "nodes": meant}])
-        return
+    else:
+        click.echo(_told(action, queue, node, meant, dry_run=dry_run))
+
+
+def _told(action: str, queue: str | None, node: str | None, meant: Sequence[str], *, dry_run: bool) -> str:
     what = "every queue" if queue is None else f"queue {output.shown(queue)}"
     nowhere = "no node runs it now" if node is None else "it does not run there now"
     where = f"{several(len(meant), 'node')}: {', '.join(map(output.shown, meant))}" if meant else nowhere
     whom = "all nodes" if node is None else output.shown(node)
-    click.echo(f"{'would tell' if dry_run else 'told'} {whom} to {action} {what}; {where}")
+    return f"{'would tell' if dry_run else 'told'} {whom} to {action} {what}; {where}"

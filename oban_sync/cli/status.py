@@ -19,6 +19,8 @@ from oban_sync.lifecycle.overview import Overview
 from oban_sync.oban import Oban
 
 NODE_HEADINGS = ("node", "queue", "limit", "running", "paused", "beat", "runs", "state")
+DEFAULT = "Oban"
+"""Name of an instance that has been given none; where there are others, each node's is shown."""
 RUNNING_HEADINGS = ("job", "worker", "queue", "node", "attempt", "runs for")
 
 
@@ -107,9 +109,11 @@ def _frame(found: Overview) -> list[Block]:
 
 def _blocks(found: Overview, states: Sequence[str]) -> list[Block]:
     counts = [(state, counted(found, state)) for state in found.counts]
+    named = any(each.instance != DEFAULT for each in found.nodes)
     nodes = [
         (
-            *(each.node, each.queue, each.limit, each.running, each.paused, f"{each.beat_seconds:.1f} s ago"),
+            *(each.node, *([each.instance] if named else []), each.queue),
+            *(each.limit, each.running, each.paused, f"{each.beat_seconds:.1f} s ago"),
             *(
                 "another Oban" if each.version is None else f"oban_sync {each.version}",
                 "silent" if each.silent else "ok",
@@ -124,6 +128,6 @@ def _blocks(found: Overview, states: Sequence[str]) -> list[Block]:
     return [
         Block("jobs", ("state", "count"), counts),
         table(found, "queues", states),
-        Block("nodes", NODE_HEADINGS, nodes),
+        Block("nodes", (NODE_HEADINGS[0], *(["instance"] if named else []), *NODE_HEADINGS[1:]), nodes),
         Block("leaders", ("instance", "node", "lease"), leaders),
     ]

@@ -52,6 +52,24 @@ def test_pause_resume_and_scale_reach_the_node(dsn: str, node: Oban, eventually:
     eventually(lambda: not node.check_queue("mail").paused)
 
 
+def test_a_node_is_reached_whatever_its_instance_is_called(dsn: str, eventually: Callable[..., object]) -> None:
+    with (
+        Oban(dsn=dsn, name="Shop", queues={"mail": 5}, node="web.1") as shop,
+        Oban(dsn=dsn, name="Back", queues={"mail": 5, "night": 1}, node="web.1") as back,
+        Oban(dsn=dsn, name="Shop", queues={"mail": 5}, node="web.2") as other,
+    ):
+        rehearsed = ran(dsn, "queues", "pause", "mail", "--node", "web.1", "--dry-run")
+        assert rehearsed.stdout == "would tell web.1 to pause queue mail; 1 node: web.1\n"
+        told = ran(dsn, "queues", "pause", "mail", "--node", "web.1").stdout
+        assert told == rehearsed.stdout.replace("would tell", "told")
+        eventually(lambda: shop.check_queue("mail").paused and back.check_queue("mail").paused)
+        sent = {"action": "scale", "dry_run": False, "queue": "night", "nodes": ["web.1"]}
+        assert rows(dsn, "queues", "scale", "night", 2, "--node", "web.1") == [sent]
+        eventually(lambda: back.check_queue("night").limit == 2)
+        assert not other.check_queue("mail").paused
+        assert not back.check_queue("night").paused
+
+
 @pytest.mark.parametrize(
     ("arguments", "action", "queue", "says"),
     [

@@ -62,6 +62,22 @@ def test_a_node_that_fell_silent_is_said_to_have(dsn: str, db: Connection) -> No
     assert line.split()[-3:] == ["another", "Oban", "silent"]
 
 
+def test_instances_are_shown_where_they_have_names_of_their_own(dsn: str, db: Connection) -> None:
+    insert = (
+        "INSERT INTO oban_producers (uuid, name, node, queue, meta) VALUES (gen_random_uuid(), %s, 'web.1', %s, '{}')"
+    )
+    db.execute(insert, ("Oban", "mail"))
+    assert "\nnode   queue  limit" in ran(dsn, "status").stdout
+    db.execute(insert, ("Shop", "night"))
+    lines = ran(dsn, "status").stdout.splitlines()
+    at = lines.index("nodes")
+    assert [line.split()[:3] for line in lines[at + 1 : at + 4]] == [
+        ["node", "instance", "queue"],
+        ["web.1", "Oban", "mail"],
+        ["web.1", "Shop", "night"],
+    ]
+
+
 def test_top_shows_so_many_frames(dsn: str, oban: Oban, db: Connection) -> None:
     job = oban.enqueue(Job("shop.Tidy", queue="night"))
     db.execute("UPDATE oban_jobs SET state = 'executing', attempted_at = now(), attempted_by = ARRAY['web.1', 'x']")
