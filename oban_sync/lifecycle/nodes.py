@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import orjson
 
@@ -30,6 +30,7 @@ class NodeQueue:
         version: That of oban_sync there; None: it is another library's.
         locks: Whether it holds session locks, so that a free one means that it died.
         locked: Whether its lock is held.
+        silent: Whether it gave no sign of life for so long that its jobs are taken back.
     """
 
     queue: str
@@ -43,14 +44,12 @@ class NodeQueue:
     version: str | None
     locks: bool
     locked: bool
+    silent: bool = field(init=False)
 
-    @property
-    def silent(self) -> bool:
-        """Whether it gave no sign of life for so long that its jobs are taken back."""
-        if self.version is None:
-            return self.beat_seconds > FOREIGN_LEASE
+    def __post_init__(self) -> None:
         lease = HELD_LEASE if self.locked else FREE_LEASE if self.locks else LOCKLESS_LEASE
-        return self.beat_seconds > lease
+        silent = self.beat_seconds > (FOREIGN_LEASE if self.version is None else lease)
+        object.__setattr__(self, "silent", silent)  # as a field, so that it is in the JSON of a node
 
 
 def select(handle: Handle, statements: Statements) -> list[NodeQueue]:

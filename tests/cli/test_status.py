@@ -60,6 +60,13 @@ def test_a_node_that_fell_silent_is_said_to_have(dsn: str, db: Connection) -> No
     )
     line = next(line for line in ran(dsn, "status").stdout.splitlines() if line.startswith("old.1"))
     assert line.split()[-3:] == ["another", "Oban", "silent"]
+    db.execute("INSERT INTO oban_producers (uuid, node, queue, meta) VALUES (gen_random_uuid(), 'new.1', 'mail', '{}')")
+    found = {"old.1": True, "new.1": False}
+    for command in ("status", "top --frames 1"):
+        (shown,) = rows(dsn, *command.split())
+        assert {each["node"]: each["silent"] for each in shown["nodes"]} == found
+    (queue,) = rows(dsn, "queues", "list")
+    assert {each["node"]: each["silent"] for each in queue["nodes"]} == found
 
 
 def test_instances_are_shown_where_they_have_names_of_their_own(dsn: str, db: Connection) -> None:
