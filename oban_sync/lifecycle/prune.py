@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from oban_sync import clock, telemetry
 from oban_sync.config import Retention
+from oban_sync.errors import DatabaseRefused
 from oban_sync.job import ENDED
 from oban_sync.store import filters
 from oban_sync.store.connection import Link
@@ -96,7 +97,8 @@ class Pruner:
 
         Raises:
             DatabaseUnavailable: The connection broke; the next call goes on.
-            DatabaseRefused: PostgreSQL refused the statement, because of a foreign key of yours perhaps.
+            DatabaseRefused: PostgreSQL refused the statement, because of a foreign key of yours perhaps; the next call
+                goes on with the next sweep, and this batch is tried again when all had their turn.
         """
         if self._at == 0:
             self._maybe_look_afresh()
@@ -104,7 +106,11 @@ class Pruner:
             return self._rest()
         sweep, limit = self._sweeps[self._at], self._limit
         began = clock.monotonic()
-        pruned = prune(link, statements, sweep, limit=limit)
+        try:
+            pruned = prune(link, statements, sweep, limit=limit)
+        except DatabaseRefused:
+            self._at += 1
+            raise
         self.deleted += pruned.deleted
         if pruned.looked < limit:
             self._at += 1

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from oban_sync import Oban, config
+from oban_sync.errors import DatabaseRefused
 from oban_sync.lifecycle import rescue
 from oban_sync.lifecycle.prune import Pruner, sweeps
 from oban_sync.store import filters
@@ -118,6 +119,29 @@ def test_a_row_that_somebody_holds_is_passed_over(
         other.execute("SELECT FROM oban_jobs WHERE id = 2 FOR UPDATE")
         pruned()
         assert db.execute("SELECT id FROM oban_jobs").fetchall() == [(2,)]
+
+
+def test_a_batch_that_is_refused_keeps_no_other_state_from_being_pruned(
+    ended: Callable[..., None], pruned: Callable[..., int], db: psycopg.Connection
+) -> None:
+    for state in ("completed", "cancelled", "discarded"):
+        ended(state, 2 * DAY, count=3)
+    db.execute("CREATE TABLE receipts (job bigint REFERENCES oban_jobs (id))")
+    try:
+        db.execute("INSERT INTO receipts SELECT id FROM oban_jobs WHERE state = 'completed' LIMIT 1")
+        pruner = policy()
+        with pytest.raises(DatabaseRefused, match="receipts"):
+            pruned(pruner)
+        pruned(pruner)
+        assert left(db) == [("default", "completed", 3)]
+        with pytest.raises(DatabaseRefused, match="receipts"):
+            pruned(pruner)
+        db.execute("DELETE FROM receipts")
+        for _ in range(2):
+            pruned(pruner)
+        assert left(db) == []
+    finally:
+        db.execute("DROP TABLE receipts")
 
 
 def test_a_batch_uses_the_index_of_its_state(
