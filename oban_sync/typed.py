@@ -57,7 +57,7 @@ def check(kind: Any, what: str) -> None:
     """Check, where it is declared, that a type can be rebuilt.
 
     Raises:
-        WorkerError: It cannot, or msgspec is not installed.
+        WorkerError: It cannot, names what cannot be found, or msgspec is not installed.
     """
     try:
         import msgspec
@@ -68,7 +68,7 @@ def check(kind: Any, what: str) -> None:
         ) from None
     try:
         msgspec.json.Decoder(kind, dec_hook=_decoded)
-    except TypeError as error:
+    except Exception as error:  # an annotation that names what is not there raises whatever its evaluation does
         raise WorkerError(
             f"expected {what} of a type that JSON can be turned into, got {_name(kind)}: {error}"
         ) from None

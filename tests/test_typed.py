@@ -377,6 +377,19 @@ def test_what_cannot_be_rebuilt_is_refused_where_it_is_declared() -> None:
         worker(args=Line | Order)
 
 
+def test_a_class_with_an_annotation_that_cannot_be_found_is_refused_where_it_is_declared() -> None:
+    @dataclass
+    class Late:
+        thing: Unknown
+
+    with pytest.raises(WorkerError, match=r"expected args of a type .*, got .*Late: name 'Unknown' is not defined"):
+        worker(args=Late)
+    with pytest.raises(WorkerError, match=r"expected parameter late of .*take of a type .*name 'Unknown' is not"):
+
+        @job(name="takes")
+        def take(late: Late) -> None: ...
+
+
 def test_calling_a_function_needs_no_types_at_all() -> None:
     @job(name="takes")
     def take(order: Order) -> Any:
