@@ -74,6 +74,18 @@ def check(kind: Any, what: str) -> None:
         ) from None
 
 
+def check_needs_nothing(kind: Any) -> None:
+    """Check that args of a type can be made of no values, as those of a periodic job are.
+
+    Raises:
+        WorkerError: They cannot.
+    """
+    try:
+        load(kind, {}, "args", then="nobody gives a job of cron= any")
+    except ArgsError as error:
+        raise WorkerError(f"expected args of {_name(kind)} with cron= to need no values: {error}") from None
+
+
 def dump(kind: Any, value: Any, what: str) -> tuple[Any, Any]:
     """Turn a value into what JSON has, checked against its type.
 

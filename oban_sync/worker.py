@@ -139,13 +139,14 @@ def worker(
             `expr` and perhaps `timezone`, `catch_up` ("skip", "once", "all") and `window` (seconds).
         name: Name to store in rows, instead of `module.Class`; set one to be free to move the class.
         args: The type of its args, such as a dataclass: `new` and `enqueue` take objects of it, checked, and a job that
-            runs has one as `job.typed`.
+            runs has one as `job.typed`. With `cron` it must need no values.
         timeout: Most seconds of a run, instead of a method `timeout(self, job)` that says it of each job.
         isolation: Where it runs: in a "thread", or in a "process" of its own, which can be killed.
         **overrides: Fields of its jobs: `queue`, `priority`, `max_attempts`, `tags`, `scheduled_in`, ...
 
     Raises:
-        WorkerError: `process` is no plain method, another worker has that name, or `args` cannot be rebuilt.
+        WorkerError: `process` is no plain method, another worker has that name, or `args` cannot be rebuilt, or needs
+            values with `cron`.
         ConfigError: `cron` is no schedule, or is never due.
 
     Example:
@@ -158,9 +159,9 @@ def worker(
     """
     _check_declared(overrides)
     schedule.timeout_seconds(timeout)
-    if args is not None:
-        typed.check(args, "args")
     scheduled = periodic.declared(cron)
+    if args is not None:
+        _check_args(args, scheduled is not None)
 
     def decorate(cls: type) -> type[Worker]:
         if not isinstance(cls, type):
@@ -347,6 +348,12 @@ def _origin(performer: Any) -> str:
 def _check_declared(overrides: dict[str, Any]) -> None:
     """Refuse defaults that no job could have, when they are declared rather than at the first enqueue."""
     _build("declared", overrides, None, {})
+
+
+def _check_args(kind: Any, scheduled: bool) -> None:
+    typed.check(kind, "args")
+    if scheduled:
+        typed.check_needs_nothing(kind)
 
 
 def _check_blocking(function: object, shown: str) -> None:

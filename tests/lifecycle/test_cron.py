@@ -11,13 +11,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psycopg
+import pydantic
 import pytest
 
 from oban_sync import Job, Oban, cron, job, telemetry, worker
@@ -35,6 +36,20 @@ NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 EARLIER = Term(NOON - timedelta(days=1))
 """Of a leader who leads for a day."""
+
+
+@dataclass
+class Day:
+    day: date
+
+
+class Month(pydantic.BaseModel):
+    month: date
+
+
+@dataclass
+class Week:
+    first: date = date(2026, 1, 5)
 
 
 @pytest.fixture(autouse=True)
@@ -345,7 +360,22 @@ def test_a_schedule_that_cannot_work_is_refused_when_it_is_declared() -> None:
         def needs(what: str) -> None:
             """Nobody would say what."""
 
+    with pytest.raises(WorkerError, match=r"args of Day with cron= to need no values: .* missing required field `day`"):
+        worker(cron="@daily", name="cron.needs", args=Day)
+    with pytest.raises(WorkerError, match=r"(?s)args of Month with cron= to need no values: .*\nmonth"):
+        worker(cron="@daily", name="cron.needs", args=Month)
+
     assert not {"cron.never", "cron.needs"} & {each.worker for each in every()}
+
+
+def test_a_schedule_may_have_typed_args_that_need_no_values() -> None:
+    @worker(cron="@daily", name="cron.Daily", args=Week)
+    class Daily:
+        def process(self, job: Job) -> None:
+            """Only its schedule matters."""
+
+    (each,) = [each for each in every() if each.worker == "cron.Daily"]
+    assert (each.new().typed, each.new().args) == (Week(), {})
 
 
 # Nodes ---------------------------------------------------------------------------------------------------------------
