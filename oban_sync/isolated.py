@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import importlib
-import logging
 import os
 import signal
 import socket
@@ -28,6 +27,7 @@ from oban_sync.runtime.context import House, Run
 from oban_sync.runtime.watch import Watch
 from oban_sync.runtime.wire import Wire
 from oban_sync.store.connection import create_pool
+from oban_sync.telemetry.logger import to_stderr
 
 ANSWER_SECONDS = 5.0
 """What the parent gets to answer."""
@@ -53,7 +53,7 @@ class Inmate:
         setup = wire.receive()
         if setup is None:
             os._exit(0)
-        logging.basicConfig(level=setup["level"], format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        to_stderr(setup["level"])
         pool = create_pool(setup["conninfo"], kwargs=setup["kwargs"])
         self._oban = Oban(pool=pool, name=setup["name"], prefix=setup["prefix"])
         self._inbox = threads.Inbox()

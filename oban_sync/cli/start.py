@@ -18,7 +18,6 @@ from oban_sync import __version__, periodic
 from oban_sync.cli import options, output
 from oban_sync.cli.discover import discover
 from oban_sync.config import default_node, pool_options
-from oban_sync.current import current_job
 from oban_sync.errors import ConfigError
 from oban_sync.oban import Oban
 from oban_sync.store.connection import create_pool
@@ -190,21 +189,8 @@ def _announce(found: dict[str, Any]) -> None:
     logger.info("workers: %s", ", ".join(registered()))
 
 
-class OfJob(job_log.JobFilter):
-    """Gives each record that a job logged `of_job`, the end of a line that names the job."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Add the field, and let the record pass; the line of a job's end names it already."""
-        job = None if record.name == "oban_sync.jobs" else current_job()
-        record.of_job = "" if job is None else f" [job {job.id} {job.worker} of queue {job.queue}]"
-        return super().filter(record)
-
-
 def _log_to_stderr(level: str) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.addFilter(OfJob())
-    line = "%(asctime)s %(levelname)s %(name)s %(message)s%(of_job)s"
-    logging.basicConfig(level=level.upper(), format=line, handlers=[handler])
+    job_log.to_stderr(level.upper())
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     job_log.attach()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -74,6 +75,24 @@ class JobFilter(logging.Filter):
         record.worker = None if job is None else job.worker
         record.queue = None if job is None else job.queue
         return True
+
+
+class OfJob(JobFilter):
+    """Gives each record that a job logged `of_job`, the end of a line that names the job."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Add the field, and let the record pass; the line of a job's end names it already."""
+        job = None if record.name == "oban_sync.jobs" else current_job()
+        record.of_job = "" if job is None else f" [job {job.id} {job.worker} of queue {job.queue}]"
+        return super().filter(record)
+
+
+def to_stderr(level: int | str) -> None:
+    """Have a process of ours log to stderr, where nothing is set up yet, each line with the job that it is of."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(OfJob())
+    line = "%(asctime)s %(levelname)s %(name)s %(message)s%(of_job)s"
+    logging.basicConfig(level=level, format=line, handlers=[handler])
 
 
 def _level(event: str, level: int) -> int:
