@@ -55,7 +55,8 @@ class Inmate:
             os._exit(0)
         to_stderr(setup["level"])
         pool = create_pool(setup["conninfo"], kwargs=setup["kwargs"])
-        self._oban = Oban(pool=pool, name=setup["name"], prefix=setup["prefix"])
+        shared = {name: setup[name] for name in ("name", "prefix", "max_args_bytes")}
+        self._oban = Oban(pool=pool, **shared)
         self._inbox = threads.Inbox()
         self._watch = Watch("oban-child")  # not needed: the parent keeps the time
         self._run: ChildRun | None = None  # written by the main thread

@@ -292,7 +292,8 @@ class Service:
         plain = {key: value for key, value in kwargs.items() if isinstance(value, str | int | float | None)}
         level = logging.getLogger().getEffectiveLevel()
         found = {"conninfo": conninfo, "kwargs": plain, "level": level}
-        return {**found, "name": self._config.name, "prefix": self._config.prefix}
+        most = self._config.max_args_bytes
+        return {**found, "name": self._config.name, "prefix": self._config.prefix, "max_args_bytes": most}
 
     def _inserted(self, payload: Any) -> None:
         producer = self.producers.get(payload["queue"])
