@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
-from oban_sync import clock, codec, schedule
+from oban_sync import clock, codec, schedule, typed
 from oban_sync import mode as modes
-from oban_sync.errors import ConfigError
+from oban_sync.errors import ConfigError, JobError
 from oban_sync.job import FIELDS, Job
 from oban_sync.lifecycle import inline
 from oban_sync.lifecycle.drain import Drain, lent
+from oban_sync.lifecycle.enqueue import STORABLE
 from oban_sync.oban import Oban
 from oban_sync.store import rows
 from oban_sync.store.absence import named
@@ -93,10 +94,11 @@ def all_enqueued(*, oban: str | Oban = "Oban", conn: Any = None, **filters: Any)
         oban: The instance, or its name.
         conn: A transaction in which to look.
         **filters: Fields of a job with their values. `worker` may be a class or function too; of `args` and `meta`, the
-            keys that are given count; `scheduled_in` is a delay from now, give or take a second.
+            keys that are given count, and `args` may be what a worker with types takes; `scheduled_in` is a delay from
+            now, give or take a second.
 
     Raises:
-        ConfigError: There is no such filter.
+        ConfigError: There is no such filter, or it has a value that no such job can have.
     """
     tests = [_test(name, value) for name, value in filters.items()]
     instance = _instance(oban)
@@ -214,20 +216,41 @@ def _polled(timeout: float, look: Callable[[], list[Job]]) -> list[Job]:
 
 
 def _test(name: str, value: Any) -> Callable[[Job], bool]:
-    """Make what says whether a job fits a filter."""
-    if name in ("scheduled_in", "schedule_in"):
-        due = schedule.after(schedule.delay_seconds(value, name=name), name=name)
-        return lambda job: job.scheduled_at is not None and abs(job.scheduled_at - due) <= TOLERANCE
+    """Make what says whether a job fits a filter.
+
+    Raises:
+        ConfigError: There is no such filter, or no job has that value.
+    """
     if name not in FIELDS:
         raise ConfigError(f"expected filters out of {', '.join(sorted(FIELDS))}, got {name}")
+    try:
+        if name in ("scheduled_in", "schedule_in"):
+            due = schedule.after(schedule.delay_seconds(value, name=name), name=name)
+            return lambda job: job.scheduled_at is not None and abs(job.scheduled_at - due) <= TOLERANCE
+        if name in ("args", "meta"):
+            wanted = typed.plain(value) if name == "args" else codec.decode(codec.encode(value, what=name))
+            return lambda job: _holds(getattr(job, name), wanted)
+        expected = _expected(name, value)
+    except JobError as error:
+        raise ConfigError(str(error)) from None
+    return lambda job: bool(getattr(job, name) == expected)
+
+
+def _expected(name: str, value: Any) -> Any:
+    """Give the value of a field that fits.
+
+    Raises:
+        JobError: No job has it that waits for its first run.
+    """
     if name == "worker":
-        value = getattr(value, "_worker_name", value)
-    if name == "tags":
-        value = Job("filter", tags=value).tags
-    if name in ("args", "meta"):
-        wanted = codec.decode(codec.encode(value, what=name))
-        return lambda job: _holds(getattr(job, name), wanted)
-    return lambda job: bool(getattr(job, name) == value)
+        return Job(getattr(value, "_worker_name", value)).worker
+    if name == "state" and value not in STORABLE:
+        raise JobError(f"expected state to be one of {', '.join(STORABLE)}, got {value!r}")
+    if name in ("queue", "priority", "max_attempts", "tags"):
+        return getattr(Job("filter", **{name: value}), name)
+    if name in rows.TIMES and value is not None:
+        return schedule.instant(value, name=name)
+    return value
 
 
 def _holds(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, ClassVar, Literal, NewType, Protocol, get_args, get_origin, get_type_hints
 from uuid import UUID
 
@@ -100,18 +100,38 @@ def dump(kind: Any, value: Any, what: str) -> tuple[Any, Any]:
     Raises:
         ArgsError: It does not fit the type, or cannot be stored; the message has the path.
     """
-    import msgspec
-
     places = _durations(kind)
     kept = _KEPT if places is None or places.plain else _KEPT[:1]
     try:
-        plain = msgspec.to_builtins(value, builtin_types=kept, str_keys=True, enc_hook=_encoded)
+        plain = _flattened(value, kept)
     except (TypeError, ValueError, RecursionError) as error:
         raise ArgsError(f"expected {what} to be {_name(kind)}, got: {error}; {_WRITTEN}") from None
     root, _, key = what.partition(".")
     found = codec.decode(codec.encode({key: plain} if key else plain, what=root, max_bytes=sys.maxsize))
     stored = found[key] if key else found
     return stored, load(kind, stored, what, then=_WRITTEN)
+
+
+def plain(value: Any) -> Any:
+    """Turn args into what a row holds, given as any worker takes them, with types or without.
+
+    Args:
+        value: A mapping with str keys, or where msgspec is installed an object that stands for one.
+
+    Raises:
+        ArgsError: It cannot be stored; the message has the path.
+    """
+    try:
+        return codec.decode(codec.encode(value))
+    except ArgsError as error:
+        if isinstance(value, Mapping) and not all(isinstance(key, str) for key in value):
+            raise
+        refused = error
+    try:
+        flat = _flattened(value, _KEPT)
+    except (ImportError, TypeError, ValueError, RecursionError):
+        raise refused from None
+    return codec.decode(codec.encode(flat))
 
 
 def load(kind: Any, stored: Any, what: str, *, then: str = _RUN) -> Any:
@@ -214,6 +234,17 @@ def is_rich(kind: Any) -> bool:
     if origin is not None:
         return is_rich(origin) or any(is_rich(part) for part in get_args(kind))
     return isinstance(kind, type) and (issubclass(kind, _RICH) or any(hasattr(kind, mark) for mark in _MARKS))
+
+
+def _flattened(value: Any, kept: tuple[type, ...]) -> Any:
+    """Turn a value into what JSON has, but for some types; a set, where it can be sorted, into the same each time."""
+    import msgspec
+
+    flatten = partial(msgspec.to_builtins, value, builtin_types=kept, str_keys=True, enc_hook=_encoded)
+    try:
+        return flatten(order="deterministic")
+    except TypeError:
+        return flatten()
 
 
 def _durations(kind: Any) -> Durations | None:

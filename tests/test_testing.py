@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
@@ -250,6 +250,36 @@ def test_a_failed_assertion_lists_what_is_there(oban: Oban, act: Any) -> None:
 def test_a_filter_that_no_job_has_is_refused(oban: Oban) -> None:
     with pytest.raises(ConfigError, match=r"expected filters out of .*, got workers"):
         testing.refute_enqueued(workers="acts")
+
+
+@pytest.mark.parametrize(
+    ("filters", "reason"),
+    [
+        ({"worker": ValueError}, "expected worker to be a str, got type <class 'ValueError'>"),
+        ({"worker": ""}, "worker must not be blank"),
+        ({"queue": ["acts"]}, r"expected queue to be a str, got list \['acts'\]"),
+        ({"state": "waiting"}, "expected state to be one of available, scheduled, suspended, got 'waiting'"),
+        ({"state": "completed"}, "expected state to be one of available, scheduled, suspended, got 'completed'"),
+        ({"priority": "2"}, "expected priority to be an integer, got str '2'"),
+        ({"tags": "one"}, "expected tags to be a list of str, got str 'one'"),
+        ({"scheduled_at": datetime(2026, 1, 1)}, "expected scheduled_at to be an aware datetime, got the naive 2026"),
+        ({"inserted_at": "2026-01-01"}, "expected inserted_at to be an aware datetime, got str '2026-01-01'"),
+        ({"scheduled_in": -1}, "expected scheduled_in to be zero or more seconds, got -1"),
+        ({"args": {"a": object()}}, r"expected args\.a to be a value that JSON can hold, got object"),
+        ({"args": 7}, "expected args to be a mapping with str keys, got int 7"),
+    ],
+)
+def test_a_filter_that_no_job_can_fit_is_refused(oban: Oban, filters: dict[str, Any], reason: str) -> None:
+    for check in (testing.refute_enqueued, testing.assert_enqueued, testing.all_enqueued):
+        with pytest.raises(ConfigError, match=reason):
+            check(**filters)
+
+
+def test_times_are_filters_wherever_they_are_from(oban: Oban, act: Any) -> None:
+    at = datetime(2040, 1, 1, 12, tzinfo=timezone(timedelta(hours=2)))
+    made = act.enqueue(scheduled_at=at)
+    assert testing.assert_enqueued(scheduled_at=at, completed_at=None).id == made.id
+    testing.refute_enqueued(scheduled_at=at + timedelta(hours=1))
 
 
 def test_an_assertion_waits_for_another_thread(oban: Oban, act: Any) -> None:

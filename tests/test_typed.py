@@ -22,7 +22,7 @@ import pydantic
 import pytest
 
 from oban_sync import Job, Oban, job, testing, typed, worker
-from oban_sync.errors import ArgsError, WorkerError
+from oban_sync.errors import ArgsError, FilterError, WorkerError
 
 if TYPE_CHECKING:
     from elsewhere import Unknown
@@ -67,6 +67,10 @@ class Parcel(msgspec.Struct, rename="camel"):
 class Invoice(pydantic.BaseModel):
     total: Decimal = pydantic.Field(alias="sum")
     order: UUID
+
+
+class Empty(msgspec.Struct):
+    pass
 
 
 class Point(NamedTuple):
@@ -213,6 +217,41 @@ def test_a_timedelta_is_found_by_a_filter(oban: Oban) -> None:
     made = take.enqueue(WAIT)
     assert made.args == {"wait": 300.000001}
     assert [found.id for found in oban.list_jobs(args={"wait": WAIT})] == [made.id]
+
+
+@pytest.mark.parametrize("name", [name for name in VALUES if name != "none"])
+def test_filters_take_what_a_parameter_takes(name: str, oban: Oban) -> None:
+    kind, value = VALUES[name]
+
+    def take(thing): ...
+
+    take.__annotations__ = {"thing": kind}
+    made = job(name="takes")(take).enqueue(value)
+    assert testing.assert_enqueued(args={"thing": value}).id == made.id
+    assert [found.id for found in oban.list_jobs(args={"thing": value})] == [made.id]
+
+
+@pytest.mark.parametrize("name", ["dataclass", "nested", "attrs", "msgspec", "pydantic"])
+def test_filters_take_what_a_worker_takes(name: str, oban: Oban) -> None:
+    kind, value = VALUES[name]
+
+    @worker(name="takes", args=kind)
+    class Takes:
+        def process(self, job: Job) -> None: ...
+
+    made = Takes.enqueue(value)
+    assert testing.assert_enqueued(worker=Takes, args=value).id == made.id
+    assert oban.count_jobs(args=value) == 1
+    testing.refute_enqueued(args=Line("other", Decimal(1)))
+    with pytest.raises(FilterError, match="expected args to be a mapping with a key or more, got Empty"):
+        oban.list_jobs(args=Empty())
+
+
+def test_a_set_is_stored_in_one_order_where_it_can_be_sorted() -> None:
+    many, mixed = {f"tag {number}" for number in range(50)}, {1, "a"}
+    assert typed.dump(set[str], many, "args.tags")[0] == sorted(many)
+    assert typed.plain({"tags": many}) == {"tags": sorted(many)}
+    assert typed.dump(set[int | str], mixed, "args.tags")[1] == mixed
 
 
 @pytest.mark.parametrize("name", ["dataclass", "nested", "attrs", "msgspec", "pydantic"])
@@ -476,6 +515,13 @@ try:
     def rich(at: date): ...
 except WorkerError as error:
     print(error)
+
+from oban_sync import typed
+print(typed.plain({"at": date(2026, 1, 1)}))
+try:
+    typed.plain({"tags": {1}})
+except ValueError as error:
+    print(error)
 """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=Path(__file__).parents[1]
@@ -483,6 +529,8 @@ except WorkerError as error:
     assert done.stdout == (
         "expected msgspec to be installed, which rebuilds parameter at of rich of type date: "
         "pip install 'oban-sync[typed]', or annotate it with a type that JSON has\n"
+        "{'at': '2026-01-01'}\n"
+        "expected args.tags to be a value that JSON can hold, got set {1}; nothing was written\n"
     ), done.stderr
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypedDict
 
-from oban_sync import codec, schedule
+from oban_sync import codec, schedule, typed
 from oban_sync.errors import FilterError, JobError
 from oban_sync.job import STATES, Job
 from oban_sync.store import filters, rows
@@ -33,8 +33,8 @@ class Filters(TypedDict, total=False):
     """Its worker has this name or is this class, or one of these."""
     tags: str | Iterable[str]
     """It has this tag, or all of these."""
-    args: Mapping[str, Any]
-    """Its args hold these keys with these values, at any depth."""
+    args: typed.Args
+    """Its args hold these keys with these values, at any depth; an object of a type that a worker takes will do."""
     meta: Mapping[str, Any]
     """The same for its meta."""
     inserted_at: Range
@@ -166,9 +166,10 @@ def _tags(name: str, value: Any) -> list[str]:
 
 
 def _object(name: str, value: Any) -> str:
-    if not value:
+    found = typed.plain(value) if value and name == "args" else value
+    if not found:
         raise FilterError(f"expected {name} to be a mapping with a key or more, got {value!r}, which every job has")
-    return codec.encode(value, what=name).decode()
+    return codec.encode(found, what=name).decode()
 
 
 def _range(name: str, value: Any) -> tuple[str | None, str | None]:
