@@ -6,7 +6,7 @@ ends it by a signal when the other side of its lifeline closes.
 
 | message to a child | |
 |---|---|
-| `conninfo`, `kwargs`, `level`, `name`, `prefix` | the first: how to reach the database, and how to log |
+| `conninfo`, `kwargs`, `level`, `name`, `prefix`, `max_args_bytes` | the first: the instance, and how to log |
 | `row`, `module`, `place` | a job, and what defines its worker |
 | `cancel`: id, attempt | somebody asked that job to stop |
 | `fresh` | the answer to `fresh`: whether the lease is |
