@@ -47,8 +47,8 @@ class Oban:
         queues: Queue names to limits, or to options: `{"default": 10, "mail": {"limit": 5, "paused": True}}`.
         shutdown_grace_period: Seconds that `stop` waits for running jobs; None: for ever.
         stager: `interval`, the longest seconds between two looks for due jobs; `limit`, most jobs a look stages.
-        lifeline: `interval`, seconds between two looks for dead nodes (2); `rescue_after`, seconds after which a job of
-            another Oban's dead node is taken back (300).
+        lifeline: `interval`, most seconds between two looks for dead nodes (2); `rescue_after`, seconds after which a
+            job of another Oban's dead node is taken back (300).
         notifier: `dsn`, a direct way to the database where the usual one goes through a transaction pooler;
             `beat_interval`, seconds of silence after which the listening connection is tried (5).
         leadership: Whether this node may lead, by default where it runs queues. The leader prunes and enqueues periodic

@@ -58,6 +58,12 @@ def rescue(link: Link, statements: Statements, *, judge: str, rescue_after: floa
     return taken
 
 
+def next_lapse(link: Link, statements: Statements) -> float | None:
+    """Say in how many seconds the next node is dead if it gives no sign of life until then; None: there is none."""
+    ((seconds,),) = link.execute(statements["select_next_lapse"], {"lease": FREE_LEASE})
+    return None if seconds is None else float(seconds)
+
+
 def clean(link: Link, statements: Statements, queues: Iterable[str]) -> None:
     """Forget producers that died long ago, and discard waiting jobs that have no attempt left."""
     with telemetry.span("oban.refresher.cleanup") as collector:

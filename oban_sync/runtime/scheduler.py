@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping
+from random import uniform
 
 from oban_sync import clock
 from oban_sync.errors import DatabaseRefused, DatabaseUnavailable
@@ -26,6 +27,10 @@ logger = logging.getLogger(__name__)
 
 CLEAN_SECONDS = 60.0
 RETRY_SECONDS = 1.0
+JUDGE_SECONDS = 0.5
+"""Pause between two looks at whether this node may judge others yet."""
+LAPSE_SECONDS = (0.1, 0.3)
+"""Time after the end of a lease in which nodes look whether it was renewed, each at a moment of its own."""
 """Pause after which PostgreSQL is told again of what it could not be told."""
 
 
@@ -36,7 +41,7 @@ class Scheduler:
         name: Name of its thread.
         interval: Longest seconds between two looks.
         limit: Most jobs staged by one statement.
-        rescue_interval: Seconds between two looks for dead nodes.
+        rescue_interval: Most seconds between two looks for dead nodes.
         rescue_after: Seconds after which a job of another library's dead node is taken.
         link: Its own connection.
         statements: Its tables.
@@ -69,10 +74,11 @@ class Scheduler:
         self._lifted_at = 0.0
         self._staging = Duty(interval, self._stage)
         self._lifting = Duty(CLEAN_SECONDS, self._lift)
+        self._rescuing = Duty(rescue_interval, self._rescue)
         self.probe = Probe(node, lambda token: link.execute(statements["notify_probe"], (token,)))
         self._duties = [
             self._staging,
-            Duty(rescue_interval, self._rescue),
+            self._rescuing,
             Duty(CLEAN_SECONDS, self._clean),
             self._lifting,
             Duty(PROBE_SECONDS, self.probe.probe),
@@ -159,12 +165,22 @@ class Scheduler:
             stage.notify(self._link, self._statements, elsewhere)
 
     def _rescue(self) -> None:
-        if not self._producers or not self._heartbeat.may_judge():
+        """Take jobs back from dead nodes, and look again when the next lease has ended."""
+        if not self._producers:
+            return
+        if not self._heartbeat.may_judge():
+            self._rescue_in(JUDGE_SECONDS)
             return
         judge = next(iter(self._producers.values())).place.owner
         if rescue.rescue(self._link, self._statements, judge=judge, rescue_after=self._rescue_after):
             for producer in self._producers.values():
                 producer.search()
+        lapse = rescue.next_lapse(self._link, self._statements)
+        if lapse is not None:
+            self._rescue_in(lapse + uniform(*LAPSE_SECONDS))  # noqa: S311 - no secret
+
+    def _rescue_in(self, seconds: float) -> None:
+        self._rescuing.due = min(self._rescuing.due, clock.monotonic() + seconds)
 
     def _lift(self) -> None:
         """End durable pauses; a signal that PostgreSQL cannot be told of now is not forgotten."""

@@ -11,6 +11,7 @@ import pytest
 
 from oban_sync import Oban
 from oban_sync.lifecycle import rescue
+from oban_sync.runtime import heartbeat
 from oban_sync.runtime.service import new_owner
 from oban_sync.store.connection import Link
 from oban_sync.store.statements import LOCK_CLASS, Statements
@@ -426,3 +427,25 @@ def test_a_job_that_runs_again_is_left_to_who_runs_it(
         db.execute("DROP SCHEMA held CASCADE")
     assert taken == []
     assert rows("state::text, attempt, attempted_by[2], meta", orphan) == [("executing", 2, living, {"rescued": 1})]
+
+
+def test_the_next_lapse_is_that_of_the_oldest_beat_that_still_holds(
+    link: Link, statements: Statements, beat: Any, db: psycopg.Connection
+) -> None:
+    assert rescue.next_lapse(link, statements) is None
+    beat(3600)
+    db.execute("INSERT INTO oban_producers (uuid, node, queue, updated_at) VALUES (%s, 'n', 'q', now())", (FOREIGN,))
+    assert rescue.next_lapse(link, statements) is None
+    beat(-3600)
+    assert rescue.FREE_LEASE < (rescue.next_lapse(link, statements) or 0) <= 3600 + rescue.FREE_LEASE
+    beat(-60)
+    assert rescue.FREE_LEASE < (rescue.next_lapse(link, statements) or 0) <= 60 + rescue.FREE_LEASE
+
+
+def test_a_node_looks_when_a_lease_has_ended(
+    dsn: str, beat: Any, executing: Any, rows: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat, "JUDGE_AFTER", (0.0, 0.0))
+    (orphan,) = executing(beat(rescue.FREE_LEASE - 2))
+    with Oban(dsn=dsn, queues={"other": 1}, lifeline={"interval": 3600}):
+        eventually(lambda: rows("state::text", orphan) == [("available",)])
