@@ -154,6 +154,13 @@ def test_a_killed_leader_is_followed_by_one_of_the_others(
     assert second in nodes.keys() - {first}
 
 
+LISTENS = """
+SELECT count(*) FROM pg_stat_activity
+WHERE application_name = %s AND datname = current_database() AND state = 'idle' AND query LIKE 'LISTEN%%.oban_signal"'
+"""
+"""A node has its rows, and runs jobs, before it hears of commands; this is the last thing that it does to."""
+
+
 def queues(db: psycopg.Connection) -> dict[str, tuple[int, bool]]:
     """Give limit and pause of each queue, as its row says them."""
     rows = db.execute("SELECT queue, (meta->>'local_limit')::int, (meta->>'paused')::bool FROM oban_producers")
@@ -165,6 +172,7 @@ def test_nodes_are_commanded_from_another_process(
 ) -> None:
     start_node("default:2,mail:1", "--node", "one")
     eventually(lambda: queues(db) == {"default": (2, False), "mail": (1, False)})
+    eventually(lambda: db.execute(LISTENS, ("oban_sync:one:notifier",)).fetchone() == (1,))
     jobs = oban.enqueue_many(nodes_work.Hold.new() for _ in range(3))
     eventually(executing(db, 2))
     oban.scale_queue(queue="default", limit=3)
