@@ -165,8 +165,9 @@ class Service:
         self._watch.stop()
         self._watchdog.stop()
         self._children.close()
-        parts = [part.thread for part in (self._scheduler, self._heartbeat, self._notifier) if part is not None]
-        threads.join_all([*parts, *self._stewards()], clock.monotonic() + LISTEN_SECONDS)
+        own = (self._heartbeat, self._notifier, self._watch, self._watchdog, self._scheduler)
+        ending = [part.thread for part in own if part is not None and part.thread is not None]
+        threads.join_all([*ending, *self._stewards()], clock.monotonic() + LISTEN_SECONDS)
         _services.discard(self)
         self._ended.set()
 

@@ -31,15 +31,15 @@ class Watch:
         self._name = name
         self._inbox = threads.Inbox()
         self._starting = threads.Lock()
-        self._thread: threads.Thread | None = None  # written under _starting
+        self.thread: threads.Thread | None = None  # written under _starting
         self._limits: dict[Limit, None] = {}  # each written by its own thread, in single steps that need no lock
         self._wake_at = math.inf  # written by the watch only
 
     def start(self) -> None:
         """Have its thread run."""
-        if self._thread is None:
+        if self.thread is None:
             with self._starting:
-                self._thread = self._thread or threads.spawn(f"{self._name}-watch", self._work)
+                self.thread = self.thread or threads.spawn(f"{self._name}-watch", self._work)
 
     def add(self, limit: Limit) -> None:
         """Watch a limit. May be interrupted at any point by that very limit."""
@@ -53,7 +53,7 @@ class Watch:
 
     def stop(self) -> None:
         """Have its thread end."""
-        if self._thread is not None:
+        if self.thread is not None:
             self._inbox.put(self)
 
     def aside(self, act: Callable[[], None]) -> None:
