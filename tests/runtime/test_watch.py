@@ -57,7 +57,7 @@ def wait_for_a_lock() -> None:
 
 
 def end_at_the_deadline() -> None:
-    time.sleep(0.2)
+    time.sleep(0.5)
 
 
 def raise_its_own() -> None:
@@ -112,7 +112,7 @@ CASES: dict[str, Callable[..., None]] = {
 }
 
 
-@worker(name="watch.Late", timeout=0.2)
+@worker(name="watch.Late", timeout=0.5)
 class Late:
     def process(self, job: Job) -> Any:
         if job.args["how"] == "check":
